@@ -1,0 +1,4 @@
+// Package log is one partition's durable log on one disk. It knows neither Raft's protocol nor the network nor
+// topics: it stores Kafka record batches (v2) in segment files, stamps their base offset and leader epoch,
+// finds them by offset, timestamp and Raft index, and says what is durable.
+package log

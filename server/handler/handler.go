@@ -1,0 +1,53 @@
+// Package handler answers Kafka requests: one file per API. A handler decodes nothing and encodes nothing; it gets a
+// kmsg request and returns a kmsg response.
+package handler
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"balsa/raft"
+	"balsa/server/cluster"
+	"balsa/server/partition"
+)
+
+// Metadata is what handlers read about the cluster.
+type Metadata interface {
+	Image() *cluster.Image
+	// Leader returns who leads a partition and in which epoch, as far as this node knows (NoNode when unknown).
+	Leader(topic cluster.TopicID, partition int32) raft.Leadership
+	Alive(node raft.NodeID) bool
+	Controller() raft.NodeID // NoNode when unknown
+}
+
+// Controller runs controller requests (create topics, configs, producer ids...): here, when this node leads the metadata
+// group, else on the node that does. It returns after the change is applied to this node's Image.
+type Controller interface {
+	// Do takes a kmsg request that the controller serves and returns its response.
+	Do(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
+}
+
+// Coordinator answers group requests for groups whose shard this node leads, else with NOT_COORDINATOR.
+type Coordinator interface {
+	// Handle answers one of the group APIs. client describes who asks.
+	Handle(ctx context.Context, client Client, req kmsg.Request) kmsg.Response
+	// Shard returns which coordinator shard (partition of cluster.CoordinatorTopic) owns a group or transactional id.
+	Shard(key string) int32
+}
+
+// Client says who sent a request.
+type Client struct {
+	ID   string // client.id
+	Host string // remote address, as Kafka shows it: /127.0.0.1
+}
+
+// Broker is what the handlers need; server wires it.
+type Broker struct {
+	Node        raft.NodeID
+	Metadata    Metadata
+	Controller  Controller
+	Coordinator Coordinator
+	Partitions  *partition.Manager
+	AutoCreate  bool // auto.create.topics.enable
+}
