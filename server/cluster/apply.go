@@ -1,0 +1,170 @@
+package cluster
+
+import (
+	"maps"
+	"slices"
+
+	"balsa/internal/invariant"
+	"balsa/raft"
+)
+
+// Apply returns the image after records, whose entry has Raft index version. The receiver stays as it was. The cost is
+// one shallow copy of each map that the records touch, whatever their number: topics, their partitions and their
+// configs are shared unless a record changes them.
+//
+// Records are facts that a decision made from this very image, so one that does not fit is a broken invariant.
+func (img *Image) Apply(version uint64, records []Record) *Image {
+	b := newBuilder(img)
+	for _, r := range records {
+		b.apply(r)
+	}
+	b.image.Version = version
+	return &b.image
+}
+
+// builder makes one image from another. The owned flags say which maps it copied already and may therefore write to.
+type builder struct {
+	image              Image
+	ownBrokers         bool
+	ownTopics          bool
+	ownBrokerConfigs   bool
+	ownGroupConfigs    bool
+	ownTopicConfigs    map[TopicID]bool
+	ownConfigsOfBroker map[raft.NodeID]bool
+	ownConfigsOfGroup  map[string]bool
+}
+
+func newBuilder(from *Image) *builder {
+	return &builder{
+		image:              *from,
+		ownTopicConfigs:    map[TopicID]bool{},
+		ownConfigsOfBroker: map[raft.NodeID]bool{},
+		ownConfigsOfGroup:  map[string]bool{},
+	}
+}
+
+func (b *builder) apply(r Record) {
+	switch r := r.(type) {
+	case ClusterIDSet:
+		invariant.Check(b.image.ClusterID == "", "cluster id set twice: %q, then %q", b.image.ClusterID, r.ID)
+		b.image.ClusterID = r.ID
+	case BrokerRegistered:
+		if !b.ownBrokers {
+			b.image.Brokers, b.ownBrokers = maps.Clone(b.image.Brokers), true
+		}
+		b.image.Brokers[r.Broker.ID] = r.Broker
+	case TopicCreated:
+		b.topicCreated(r)
+	case TopicDeleted:
+		b.topicDeleted(r)
+	case PartitionsAdded:
+		b.partitionsAdded(r)
+	case ConfigChanged:
+		b.configChanged(r)
+	case ProducerIDsAllocated:
+		invariant.Check(r.Next >= b.image.NextProducer, "producer ids went back from %d to %d", b.image.NextProducer, r.Next)
+		b.image.NextProducer = r.Next
+	default:
+		invariant.Check(false, "unknown record %T", r)
+	}
+}
+
+func (b *builder) topicCreated(r TopicCreated) {
+	invariant.Check(b.image.Topics[r.Topic.ID] == nil, "topic id %s created twice", r.Topic.ID)
+	invariant.Check(b.image.TopicsByName[r.Topic.Name] == nil, "topic %q created twice", r.Topic.Name)
+	t := r.Topic
+	t.Configs = maps.Clone(t.Configs)
+	b.ownTopicConfigs[t.ID] = true
+	b.put(&t)
+}
+
+func (b *builder) topicDeleted(r TopicDeleted) {
+	t := b.topic(r.ID)
+	b.ownTopicMaps()
+	delete(b.image.Topics, t.ID)
+	if b.image.TopicsByName[t.Name] == t {
+		delete(b.image.TopicsByName, t.Name)
+	}
+}
+
+func (b *builder) partitionsAdded(r PartitionsAdded) {
+	t := b.topic(r.Topic)
+	invariant.Check(int(r.First) == len(t.Partitions), "topic %q has %d partitions, but %d are added from %d",
+		t.Name, len(t.Partitions), len(r.Partitions), r.First)
+	next := *t
+	next.Partitions = slices.Concat(t.Partitions, r.Partitions)
+	b.put(&next)
+}
+
+func (b *builder) configChanged(r ConfigChanged) {
+	switch r.Scope {
+	case ScopeTopic:
+		next := *b.topic(r.Topic)
+		next.Configs = changed(next.Configs, b.ownTopicConfigs[r.Topic], r)
+		b.ownTopicConfigs[r.Topic] = true
+		b.put(&next)
+	case ScopeBroker:
+		if !b.ownBrokerConfigs {
+			b.image.BrokerConfigs, b.ownBrokerConfigs = maps.Clone(b.image.BrokerConfigs), true
+		}
+		setOrDelete(b.image.BrokerConfigs, r.Broker, changed(b.image.BrokerConfigs[r.Broker], b.ownConfigsOfBroker[r.Broker], r))
+		b.ownConfigsOfBroker[r.Broker] = true
+	case ScopeGroup:
+		if !b.ownGroupConfigs {
+			b.image.GroupConfigs, b.ownGroupConfigs = maps.Clone(b.image.GroupConfigs), true
+		}
+		setOrDelete(b.image.GroupConfigs, r.Group, changed(b.image.GroupConfigs[r.Group], b.ownConfigsOfGroup[r.Group], r))
+		b.ownConfigsOfGroup[r.Group] = true
+	default:
+		invariant.Check(false, "config of unknown scope %d", r.Scope)
+	}
+}
+
+// changed returns configs with r applied: in place when owned, else in a copy.
+func changed(configs map[string]string, owned bool, r ConfigChanged) map[string]string {
+	if !owned {
+		configs = maps.Clone(configs)
+	}
+	if r.Value == nil {
+		delete(configs, r.Key)
+		return configs
+	}
+	if configs == nil {
+		configs = make(map[string]string, 1)
+	}
+	configs[r.Key] = *r.Value
+	return configs
+}
+
+// setOrDelete keeps no empty config maps, so that equal states are equal images.
+func setOrDelete[K comparable](all map[K]map[string]string, key K, configs map[string]string) {
+	if len(configs) == 0 {
+		delete(all, key)
+		return
+	}
+	all[key] = configs
+}
+
+func (b *builder) topic(id TopicID) *Topic {
+	t := b.image.Topics[id]
+	invariant.Check(t != nil, "record about the unknown topic id %s", id)
+	return t
+}
+
+func (b *builder) put(t *Topic) {
+	b.ownTopicMaps()
+	if len(t.Configs) == 0 {
+		t.Configs = nil
+	}
+	b.image.Topics[t.ID] = t
+	if t.Name != "" {
+		b.image.TopicsByName[t.Name] = t
+	}
+}
+
+func (b *builder) ownTopicMaps() {
+	if b.ownTopics {
+		return
+	}
+	b.image.Topics, b.image.TopicsByName, b.ownTopics = maps.Clone(b.image.Topics), maps.Clone(b.image.TopicsByName), true
+}

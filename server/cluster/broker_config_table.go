@@ -1,0 +1,115 @@
+package cluster
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"balsa/server/config"
+)
+
+// brokerConfigs is what DescribeConfigs shows of a broker: its static configuration under Kafka's names, and the defaults of
+// topic configs, which alone can be changed while it runs.
+var brokerConfigs = newConfigTable(append(staticBrokerDefs(), topicDefaultDefs()...))
+
+// staticConfig is a broker config whose value comes from config.Config.
+type staticConfig struct {
+	name  string
+	kind  kmsg.ConfigType
+	value func(*config.Config) string
+	doc   string
+}
+
+// staticConfigs returns what can be changed only by a restart. Keys that are defaults of topic configs are in staticTopicDefaults.
+func staticConfigs() []staticConfig {
+	return []staticConfig{
+		{"advertised.listeners", typeString, func(c *config.Config) string { return "PLAINTEXT://" + c.Advertised() }, "Where clients connect."},
+		{"auto.create.topics.enable", typeBool, func(c *config.Config) string { return strconv.FormatBool(c.AutoCreate) }, "Whether a topic that a client asks for is created when it does not exist."},
+		{"broker.id", typeInt, func(c *config.Config) string { return number(c.NodeID) }, "The same as node.id."},
+		{"broker.rack", typeString, func(c *config.Config) string { return c.Rack }, "Where the broker stands; replicas of a partition are spread over racks."},
+		{"connections.max.idle.ms", typeLong, func(c *config.Config) string { return millis(c.ConnectionsMaxIdle) }, "After how long without a request, in ms, a connection is closed."},
+		{"controller.quorum.voters", typeList, func(c *config.Config) string { return peerList(c.Peers) }, "The initial brokers, id@host:port of their peer listeners."},
+		{"default.replication.factor", typeInt, func(c *config.Config) string { return number(DefaultReplication(c)) }, "How many replicas a partition gets when a topic's creator leaves it open."},
+		{"delete.topic.enable", typeBool, func(c *config.Config) string { return strconv.FormatBool(c.DeleteTopics) }, "Whether topics can be deleted."},
+		{"fetch.max.bytes", typeInt, func(c *config.Config) string { return number(c.FetchMaxBytes) }, "The most that one fetch answers, in bytes."},
+		{"group.initial.rebalance.delay.ms", typeInt, func(c *config.Config) string { return millis(c.InitialRebalanceDelay) }, "How long, in ms, a new consumer group waits for more members before its first assignment."},
+		{"group.max.session.timeout.ms", typeInt, func(c *config.Config) string { return millis(c.MaxSessionTimeout) }, "The longest session timeout, in ms, that a member of a consumer group may ask for."},
+		{"group.max.size", typeInt, func(c *config.Config) string { return number(c.MaxGroupSize) }, "How many members a consumer group may have."},
+		{"group.min.session.timeout.ms", typeInt, func(c *config.Config) string { return millis(c.MinSessionTimeout) }, "The shortest session timeout, in ms, that a member of a consumer group may ask for."},
+		{"listeners", typeString, func(c *config.Config) string { return "PLAINTEXT://" + c.Listen }, "Where the broker listens for clients."},
+		{"log.dirs", typeString, func(c *config.Config) string { return c.DataDir }, "Where the broker keeps its data."},
+		{"log.retention.check.interval.ms", typeLong, func(c *config.Config) string { return millis(c.RetentionCheck) }, "How often, in ms, segments are looked at for deletion."},
+		{"max.connections", typeInt, func(c *config.Config) string { return number(c.MaxConnections) }, "How many clients may be connected."},
+		{"max.connections.per.ip", typeInt, func(c *config.Config) string { return number(c.MaxConnectionsPerIP) }, "How many clients may be connected from one address."},
+		{"max.incremental.fetch.session.cache.slots", typeInt, func(c *config.Config) string { return number(c.FetchSessionCacheSize) }, "How many incremental fetch sessions are remembered."},
+		{"node.id", typeInt, func(c *config.Config) string { return number(c.NodeID) }, "The broker's number in the cluster."},
+		{"num.partitions", typeInt, func(c *config.Config) string { return number(c.NumPartitions) }, "How many partitions a topic gets when its creator leaves it open."},
+		{"offset.metadata.max.bytes", typeInt, func(c *config.Config) string { return number(c.OffsetMetadataMax) }, "The longest text that may be committed with an offset."},
+		{"offsets.retention.minutes", typeInt, func(c *config.Config) string { return number(int64(c.OffsetsRetention / time.Minute)) }, "How long offsets of an empty group are kept, in minutes."},
+		{"process.roles", typeList, func(*config.Config) string { return "broker,controller" }, "Every node has both roles."},
+		{"producer.id.expiration.ms", typeInt, func(c *config.Config) string { return millis(c.ProducerIDExpiry) }, "After how long without a write, in ms, a partition forgets an idempotent producer."},
+		{"queued.max.request.bytes", typeLong, func(c *config.Config) string { return number(c.QueuedMaxBytes) }, "How many bytes of requests may be in memory, all connections together."},
+		{"socket.request.max.bytes", typeInt, func(c *config.Config) string { return number(c.MaxRequestBytes) }, "The largest request, in bytes."},
+	}
+}
+
+// staticTopicDefaults returns the static values of broker configs that are defaults of topic configs.
+func staticTopicDefaults(c *config.Config) map[string]string {
+	return map[string]string{
+		"log.segment.bytes":           number(c.SegmentBytes),
+		"log.roll.ms":                 number(c.SegmentMs),
+		"log.retention.ms":            number(c.RetentionMs),
+		"log.retention.bytes":         number(c.RetentionBytes),
+		"log.flush.interval.messages": number(c.FlushMessages),
+		"log.flush.interval.ms":       number(c.FlushMs),
+		"message.max.bytes":           number(c.MaxMessageBytes),
+		"min.insync.replicas":         number(c.MinInsyncReplicas),
+	}
+}
+
+// DefaultReplication returns the replication factor of topics that do not ask for one.
+func DefaultReplication(c *config.Config) int16 {
+	if c.Replication > 0 {
+		return c.Replication
+	}
+	return int16(min(3, len(c.Brokers())))
+}
+
+func staticBrokerDefs() []ConfigDef {
+	defaults := config.Default()
+	var defs []ConfigDef
+	for _, s := range staticConfigs() {
+		defs = append(defs, ConfigDef{Name: s.name, Type: s.kind, Default: s.value(&defaults), Doc: s.doc})
+	}
+	return defs
+}
+
+// topicDefaultDefs derives the broker configs that are topic configs' defaults.
+func topicDefaultDefs() []ConfigDef {
+	var defs []ConfigDef
+	for _, d := range topicConfigs.sorted {
+		if d.Broker == "" {
+			continue
+		}
+		b := *d
+		b.Name, b.Broker, b.Dynamic = d.Broker, "", true
+		b.Doc = fmt.Sprintf("The default of the topic config %s. %s", d.Name, d.Doc)
+		defs = append(defs, b)
+	}
+	return defs
+}
+
+func number[T int | int16 | int32 | int64](n T) string { return strconv.FormatInt(int64(n), 10) }
+
+func millis(d time.Duration) string { return number(d.Milliseconds()) }
+
+func peerList(peers []config.Peer) string {
+	items := make([]string, len(peers))
+	for i, p := range peers {
+		items[i] = p.String()
+	}
+	return strings.Join(items, ",")
+}

@@ -1,0 +1,227 @@
+package cluster
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// ConfigDef describes one config key.
+type ConfigDef struct {
+	Name    string
+	Type    kmsg.ConfigType
+	Default string
+	Doc     string
+	// Broker is, for a topic or group config, the broker config that is its default; empty when there is none.
+	Broker string
+	// Dynamic is, for a broker config, true when it can be changed while the broker runs.
+	Dynamic bool
+	// Hidden keys are shown only where they are set; they exist for tests.
+	Hidden bool
+	// check says what is wrong with a value that is well-formed for Type; nil allows all.
+	check func(value string) error
+}
+
+// Validate says what is wrong with value, nil if nothing.
+func (d *ConfigDef) Validate(value string) error {
+	value = strings.TrimSpace(value)
+	if err := wellFormed(d.Type, value); err != nil {
+		return fmt.Errorf("Invalid value %s for configuration %s: %w", value, d.Name, err) //nolint:staticcheck // shown to clients as Kafka words it
+	}
+	if d.check == nil {
+		return nil
+	}
+	if err := d.check(value); err != nil {
+		return fmt.Errorf("Invalid value %s for configuration %s: %w", value, d.Name, err) //nolint:staticcheck // as above
+	}
+	return nil
+}
+
+func wellFormed(t kmsg.ConfigType, value string) error {
+	switch t {
+	case kmsg.ConfigTypeBoolean:
+		if !strings.EqualFold(value, "true") && !strings.EqualFold(value, "false") {
+			return fmt.Errorf("must be true or false")
+		}
+	case kmsg.ConfigTypeShort:
+		return parsesAs(value, 16)
+	case kmsg.ConfigTypeInt:
+		return parsesAs(value, 32)
+	case kmsg.ConfigTypeLong:
+		return parsesAs(value, 64)
+	case kmsg.ConfigTypeDouble:
+		if f, err := strconv.ParseFloat(value, 64); err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
+			return fmt.Errorf("must be a number")
+		}
+	default: // strings and lists have no form of their own
+	}
+	return nil
+}
+
+func parsesAs(value string, bits int) error {
+	if _, err := strconv.ParseInt(value, 10, bits); err != nil {
+		return fmt.Errorf("must be a whole number of %d bits", bits)
+	}
+	return nil
+}
+
+// atLeast, between: checks of values that are well-formed whole numbers already.
+func atLeast(least int64) func(string) error { return between(least, math.MaxInt64) }
+
+func between(least, most int64) func(string) error {
+	return func(value string) error {
+		n, err := strconv.ParseInt(value, 10, 64)
+		switch {
+		case err != nil:
+			return err
+		case n < least:
+			return fmt.Errorf("must be at least %d", least)
+		case n > most:
+			return fmt.Errorf("must be at most %d", most)
+		}
+		return nil
+	}
+}
+
+// orExactly allows one value besides those that check allows.
+func orExactly(value string, check func(string) error) func(string) error {
+	return func(v string) error {
+		if v == value {
+			return nil
+		}
+		return check(v)
+	}
+}
+
+func betweenFloats(least, most float64) func(string) error {
+	return func(value string) error {
+		f, err := strconv.ParseFloat(value, 64)
+		if err != nil || f < least || f > most {
+			return fmt.Errorf("must be between %v and %v", least, most)
+		}
+		return nil
+	}
+}
+
+func oneOf(allowed ...string) func(string) error {
+	return func(value string) error {
+		if !slices.Contains(allowed, value) {
+			return fmt.Errorf("must be one of: %s", strings.Join(allowed, ", "))
+		}
+		return nil
+	}
+}
+
+func listOf(allowed ...string) func(string) error {
+	check := oneOf(allowed...)
+	return func(value string) error {
+		for _, item := range splitList(value) {
+			if err := check(item); err != nil {
+				return fmt.Errorf("each item %w", err)
+			}
+		}
+		return nil
+	}
+}
+
+// throttledReplicas allows * or a list of partition:broker, as Kafka's ThrottledReplicaListValidator.
+func throttledReplicas(value string) error {
+	if value == "*" {
+		return nil
+	}
+	for _, item := range splitList(value) {
+		partition, broker, ok := strings.Cut(item, ":")
+		if !ok || parsesAs(partition, 32) != nil || parsesAs(broker, 32) != nil {
+			return fmt.Errorf("must be * or a list of partition:broker")
+		}
+	}
+	return nil
+}
+
+// isoDuration is the part of ISO 8601 that Java's Duration.parse accepts, without a sign.
+var isoDuration = regexp.MustCompile(`^P(?:\d+D)?(?:T(?:\d+H)?(?:\d+M)?(?:\d+(?:\.\d{1,9})?S)?)?$`)
+
+// shareOffsetReset allows latest, earliest and by_duration:<ISO 8601>, as KIP-932 and KIP-1106.
+func shareOffsetReset(value string) error {
+	if value == "latest" || value == "earliest" {
+		return nil
+	}
+	d, ok := strings.CutPrefix(value, "by_duration:")
+	if ok && isoDuration.MatchString(d) && !strings.HasSuffix(d, "T") && d != "P" {
+		return nil
+	}
+	return fmt.Errorf("must be latest, earliest, or by_duration:<duration>, such as by_duration:PT1H")
+}
+
+// splitList splits a LIST value at commas, without spaces around items; the empty value has no items.
+func splitList(value string) []string {
+	if strings.TrimSpace(value) == "" {
+		return nil
+	}
+	items := strings.Split(value, ",")
+	for i := range items {
+		items[i] = strings.TrimSpace(items[i])
+	}
+	return items
+}
+
+// configTable is a set of definitions, by name and in the order of their names.
+type configTable struct {
+	sorted []*ConfigDef
+	byName map[string]*ConfigDef
+}
+
+func newConfigTable(defs []ConfigDef) *configTable {
+	t := &configTable{byName: make(map[string]*ConfigDef, len(defs))}
+	for i := range defs {
+		t.sorted = append(t.sorted, &defs[i])
+		t.byName[defs[i].Name] = &defs[i]
+	}
+	slices.SortFunc(t.sorted, func(a, b *ConfigDef) int { return strings.Compare(a.Name, b.Name) })
+	return t
+}
+
+// unknown words the error for a key that is not in the table, with the nearest one that is.
+func (t *configTable) unknown(what, name string) error {
+	nearest, best := "", len(name)/2+1 // farther away than half of the name is no suggestion
+	for _, d := range t.sorted {
+		if n := editDistance(name, d.Name); n < best {
+			nearest, best = d.Name, n
+		}
+	}
+	if nearest == "" {
+		return fmt.Errorf("Unknown %s config name: %s", what, name) //nolint:staticcheck // shown to clients as Kafka words it
+	}
+	return fmt.Errorf("Unknown %s config name: %s (did you mean %s?)", what, name, nearest) //nolint:staticcheck // as above
+}
+
+// maxSuggestLen bounds the work that a hostile name can cause.
+const maxSuggestLen = 64
+
+// editDistance is the Levenshtein distance of a and b; names that are too long are far from everything.
+func editDistance(a, b string) int {
+	if len(a) > maxSuggestLen || len(b) > maxSuggestLen {
+		return max(len(a), len(b))
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost = 1 + min(diagonal, row[j], row[j+1])
+			}
+			diagonal, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,62 @@
+package cluster
+
+// groupConfigs is every group config of Kafka 4 (resource type GROUP, 32). The bounds of share groups are wider than
+// Kafka's, so that queues can have visibility timeouts of up to 12 hours and many records in flight.
+var groupConfigs = newConfigTable([]ConfigDef{
+	{
+		Name: "consumer.heartbeat.interval.ms", Type: typeInt, Default: "5000", check: between(1000, 300_000),
+		Doc: "How often, in ms, a member of a consumer group of the new protocol sends a heartbeat.",
+	},
+	{
+		Name: "consumer.session.timeout.ms", Type: typeInt, Default: "45000", check: between(1000, 1_800_000),
+		Doc: "After how long without a heartbeat, in ms, a member of a consumer group of the new protocol is removed.",
+	},
+	{
+		Name: "share.auto.offset.reset", Type: typeString, Default: "latest", check: shareOffsetReset,
+		Doc: "Where a share group starts in a partition that it reads for the first time: latest, earliest, or by_duration: followed by an ISO 8601 duration.",
+	},
+	{
+		Name: "share.delivery.count.limit", Type: typeInt, Default: "5", check: between(1, 1_000_000),
+		Doc: "How many times a record is delivered to a share group before it is given up.",
+	},
+	{
+		Name: "share.heartbeat.interval.ms", Type: typeInt, Default: "5000", check: between(1000, 300_000),
+		Doc: "How often, in ms, a member of a share group sends a heartbeat.",
+	},
+	{
+		Name: "share.isolation.level", Type: typeString, Default: "read_uncommitted", check: oneOf("read_committed", "read_uncommitted"),
+		Doc: "Whether a share group sees records of transactions that are open or were aborted.",
+	},
+	{
+		Name: "share.partition.max.record.locks", Type: typeInt, Default: "2000", check: between(1, 1_000_000),
+		Doc: "How many records of one partition may be delivered and not yet acknowledged.",
+	},
+	{
+		Name: "share.record.lock.duration.ms", Type: typeInt, Default: "30000", check: between(1000, 12*3600*1000),
+		Doc: "How long, in ms, a consumer has to acknowledge a record before it is delivered again (the visibility timeout).",
+	},
+	{
+		Name: "share.renew.acknowledge.enable", Type: typeBool, Default: "true",
+		Doc: "Whether a consumer may extend the time that it has for a record.",
+	},
+	{
+		Name: "share.session.timeout.ms", Type: typeInt, Default: "45000", check: between(1000, 1_800_000),
+		Doc: "After how long without a heartbeat, in ms, a member of a share group is removed.",
+	},
+	{
+		Name: "streams.heartbeat.interval.ms", Type: typeInt, Default: "5000", check: between(1000, 300_000),
+		Doc: "How often, in ms, a member of a streams group sends a heartbeat.",
+	},
+	{
+		Name: "streams.initial.rebalance.delay.ms", Type: typeInt, Default: "3000", check: atLeast(0),
+		Doc: "How long, in ms, a new streams group waits for more members before its first assignment.",
+	},
+	{
+		Name: "streams.num.standby.replicas", Type: typeInt, Default: "0", check: between(0, 2),
+		Doc: "How many standby copies of each task a streams group keeps.",
+	},
+	{
+		Name: "streams.session.timeout.ms", Type: typeInt, Default: "45000", check: between(1000, 1_800_000),
+		Doc: "After how long without a heartbeat, in ms, a member of a streams group is removed.",
+	},
+})

@@ -1,0 +1,94 @@
+package cluster
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"balsa/raft"
+	"balsa/server/config"
+)
+
+// Resolver finds the values that are in effect on one broker. It is immutable.
+type Resolver struct {
+	node   raft.NodeID
+	static map[string]string // broker configs that differ from their defaults, by Kafka's names
+}
+
+// NewResolver returns the resolver of the broker that c configures.
+func NewResolver(c *config.Config) *Resolver {
+	r := &Resolver{node: raft.NodeID(c.NodeID), static: map[string]string{}}
+	values := staticTopicDefaults(c)
+	for _, s := range staticConfigs() {
+		values[s.name] = s.value(c)
+	}
+	for name, value := range values {
+		if value != brokerConfigs.byName[name].Default {
+			r.static[name] = value
+		}
+	}
+	return r
+}
+
+// level is a value of a config on one of its levels.
+type level struct {
+	name   string // on this level: a topic's retention.ms is log.retention.ms of the broker
+	value  string
+	source kmsg.ConfigSource
+}
+
+// topicValue returns the effective value of a topic config. It runs for every topic when configs change, so it
+// allocates nothing.
+func (r *Resolver) topicValue(img *Image, t *Topic, name string) string {
+	if v, ok := t.Configs[name]; ok {
+		return v
+	}
+	d := topicConfigs.byName[name]
+	if d.Broker != "" {
+		for _, node := range [...]raft.NodeID{r.node, raft.NoNode} {
+			if v, ok := img.BrokerConfigs[node][d.Broker]; ok {
+				return v
+			}
+		}
+		if v, ok := r.static[d.Broker]; ok {
+			return v
+		}
+	}
+	return d.Default
+}
+
+// topicLevels returns all values of a topic config, the effective one first. t nil leaves out the topic's own.
+func (r *Resolver) topicLevels(img *Image, t *Topic, d *ConfigDef) []level {
+	var levels []level
+	if t != nil {
+		if v, ok := t.Configs[d.Name]; ok {
+			levels = append(levels, level{d.Name, v, kmsg.ConfigSourceDynamicTopicConfig})
+		}
+	}
+	if d.Broker == "" {
+		return append(levels, level{d.Name, d.Default, kmsg.ConfigSourceDefaultConfig})
+	}
+	return append(levels, r.brokerLevels(img, brokerConfigs.byName[d.Broker])...)
+}
+
+// brokerLevels returns all values of a config of this broker, the effective one first.
+func (r *Resolver) brokerLevels(img *Image, d *ConfigDef) []level {
+	var levels []level
+	if v, ok := img.BrokerConfigs[r.node][d.Name]; ok {
+		levels = append(levels, level{d.Name, v, kmsg.ConfigSourceDynamicBrokerConfig})
+	}
+	if v, ok := img.BrokerConfigs[raft.NoNode][d.Name]; ok {
+		levels = append(levels, level{d.Name, v, kmsg.ConfigSourceDynamicDefaultBrokerConfig})
+	}
+	if v, ok := r.static[d.Name]; ok {
+		levels = append(levels, level{d.Name, v, kmsg.ConfigSourceStaticBrokerConfig})
+	}
+	return append(levels, level{d.Name, d.Default, kmsg.ConfigSourceDefaultConfig})
+}
+
+// groupLevels returns all values of a group config, the effective one first.
+func groupLevels(img *Image, group string, d *ConfigDef) []level {
+	var levels []level
+	if v, ok := img.GroupConfigs[group][d.Name]; ok {
+		levels = append(levels, level{d.Name, v, kmsg.ConfigSourceGroupConfig})
+	}
+	return append(levels, level{d.Name, d.Default, kmsg.ConfigSourceDefaultConfig})
+}
