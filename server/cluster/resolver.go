@@ -92,3 +92,15 @@ func groupLevels(img *Image, group string, d *ConfigDef) []level {
 	}
 	return append(levels, level{d.Name, d.Default, kmsg.ConfigSourceDefaultConfig})
 }
+
+// unsetValue returns what a config is when nobody set it dynamically.
+func (r *Resolver) unsetValue(d *ConfigDef) string {
+	name := d.Name
+	if d.Broker != "" {
+		name = d.Broker
+	}
+	if v, ok := r.static[name]; ok {
+		return v
+	}
+	return d.Default
+}

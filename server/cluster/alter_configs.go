@@ -1,0 +1,285 @@
+package cluster
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"balsa/raft"
+)
+
+// resource is something that has dynamic configs: a topic, a broker, all brokers, or a group.
+type resource struct {
+	scope  ConfigScope
+	topic  *Topic
+	broker raft.NodeID
+	group  string
+	table  *configTable
+	set    map[string]string // what is set now; not to be written to
+	check  func(map[string]string) *failure
+}
+
+// resourceKey names a resource in a request.
+type resourceKey struct {
+	kind kmsg.ConfigResourceType
+	name string
+}
+
+// findResource finds what a request to change configs names.
+func (d *Decider) findResource(img *Image, key resourceKey) (resource, *failure) {
+	switch key.kind {
+	case kmsg.ConfigResourceTypeTopic:
+		t := img.TopicsByName[key.name]
+		if t == nil {
+			if f := checkTopicName(key.name); f != nil {
+				return resource{}, f
+			}
+			return resource{}, failf(kerr.UnknownTopicOrPartition, "The topic '%s' does not exist.", key.name)
+		}
+		return resource{scope: ScopeTopic, topic: t, table: topicConfigs, set: t.Configs, check: checkTopicConfigs}, nil
+	case kmsg.ConfigResourceTypeBroker:
+		id, f := brokerResource(key.name)
+		if f != nil {
+			return resource{}, f
+		}
+		if id != raft.NoNode && !slices.Contains(d.knownBrokers(img), id) {
+			return resource{}, failf(kerr.BrokerIDNotRegistered, "No broker with id %d found.", id)
+		}
+		return resource{scope: ScopeBroker, broker: id, table: brokerConfigs, set: img.BrokerConfigs[id], check: checkBrokerConfigs}, nil
+	case kmsg.ConfigResourceTypeGroupConfig:
+		if key.name == "" {
+			return resource{}, failf(kerr.InvalidRequest, "Default group resources are not allowed.")
+		}
+		return resource{scope: ScopeGroup, group: key.name, table: groupConfigs, set: img.GroupConfigs[key.name], check: checkGroupConfigs}, nil
+	}
+	return resource{}, failf(kerr.InvalidRequest, "Configs of resource type %v cannot be changed.", key.kind)
+}
+
+// brokerResource parses the name of a broker resource: its id, or nothing for all brokers.
+func brokerResource(name string) (raft.NodeID, *failure) {
+	if name == "" {
+		return raft.NoNode, nil
+	}
+	id, err := strconv.ParseInt(name, 10, 32)
+	if err != nil || id < 0 {
+		return 0, failf(kerr.InvalidRequest, "Broker id must be a number, but it is: %s", name)
+	}
+	return raft.NodeID(id), nil
+}
+
+// incrementalAlterConfigs answers IncrementalAlterConfigs. Each resource succeeds or fails by itself.
+func (d *Decider) incrementalAlterConfigs(img *Image, req *kmsg.IncrementalAlterConfigsRequest) Decision {
+	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+	resp.Resources = []kmsg.IncrementalAlterConfigsResponseResource{}
+	seen := map[resourceKey]int{}
+	for _, r := range req.Resources {
+		seen[resourceKey{r.ResourceType, r.ResourceName}]++
+	}
+	var records []Record
+	for _, r := range req.Resources {
+		key := resourceKey{r.ResourceType, r.ResourceName}
+		if seen[key] == 0 {
+			continue // answered as a duplicate before
+		}
+		changes, f := d.alter(img, key, seen[key], func(res resource) (map[string]string, *failure) {
+			return d.incremented(res, r.Configs)
+		})
+		if seen[key] > 1 {
+			seen[key] = 0
+		}
+		records = append(records, changes...)
+		answer := kmsg.NewIncrementalAlterConfigsResponseResource()
+		answer.ResourceType, answer.ResourceName, answer.ErrorCode, answer.ErrorMessage = r.ResourceType, r.ResourceName, f.code(), f.text()
+		resp.Resources = append(resp.Resources, answer)
+	}
+	if req.ValidateOnly {
+		records = nil
+	}
+	return Decision{Records: records, Response: resp}
+}
+
+// alterConfigs answers AlterConfigs: what a resource has set afterwards is exactly what the request names.
+func (d *Decider) alterConfigs(img *Image, req *kmsg.AlterConfigsRequest) Decision {
+	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
+	resp.Resources = []kmsg.AlterConfigsResponseResource{}
+	seen := map[resourceKey]int{}
+	for _, r := range req.Resources {
+		seen[resourceKey{r.ResourceType, r.ResourceName}]++
+	}
+	var records []Record
+	for _, r := range req.Resources {
+		key := resourceKey{r.ResourceType, r.ResourceName}
+		if seen[key] == 0 {
+			continue // answered as a duplicate before
+		}
+		changes, f := d.alter(img, key, seen[key], func(resource) (map[string]string, *failure) {
+			return replaced(r.Configs)
+		})
+		if seen[key] > 1 {
+			seen[key] = 0
+		}
+		records = append(records, changes...)
+		answer := kmsg.NewAlterConfigsResponseResource()
+		answer.ResourceType, answer.ResourceName, answer.ErrorCode, answer.ErrorMessage = r.ResourceType, r.ResourceName, f.code(), f.text()
+		resp.Resources = append(resp.Resources, answer)
+	}
+	if req.ValidateOnly {
+		records = nil
+	}
+	return Decision{Records: records, Response: resp}
+}
+
+// alter returns the records that give a resource the configs that next wants.
+func (d *Decider) alter(img *Image, key resourceKey, times int, next func(resource) (map[string]string, *failure)) ([]Record, *failure) {
+	if times > 1 {
+		return nil, failf(kerr.InvalidRequest, "Each resource must appear at most once.")
+	}
+	res, f := d.findResource(img, key)
+	if f != nil {
+		return nil, f
+	}
+	configs, f := next(res)
+	if f != nil {
+		return nil, f
+	}
+	if f := res.check(configs); f != nil {
+		return nil, f
+	}
+	return res.changes(configs), nil
+}
+
+// changes returns the records that lead from what is set to configs.
+func (r *resource) changes(configs map[string]string) []Record {
+	record := ConfigChanged{Scope: r.scope, Broker: r.broker, Group: r.group}
+	if r.topic != nil {
+		record.Topic = r.topic.ID
+	}
+	var records []Record
+	for _, name := range sortedKeys(configs) {
+		if value := configs[name]; !has(r.set, name, value) {
+			record.Key, record.Value = name, &value
+			records = append(records, record)
+		}
+	}
+	for _, name := range sortedKeys(r.set) {
+		if _, kept := configs[name]; !kept {
+			record.Key, record.Value = name, nil
+			records = append(records, record)
+		}
+	}
+	return records
+}
+
+func has(configs map[string]string, name, value string) bool {
+	v, ok := configs[name]
+	return ok && v == value
+}
+
+func replaced(requested []kmsg.AlterConfigsRequestResourceConfig) (map[string]string, *failure) {
+	configs := make(map[string]string, len(requested))
+	for _, c := range requested {
+		if _, twice := configs[c.Name]; twice {
+			return nil, duplicateKey(c.Name)
+		}
+		if c.Value == nil {
+			return nil, failf(kerr.InvalidRequest, "Null value not supported for : %s", c.Name)
+		}
+		configs[c.Name] = *c.Value
+	}
+	return configs, nil
+}
+
+func duplicateKey(name string) *failure {
+	return failf(kerr.InvalidRequest, "Error due to duplicate config keys : %s", name)
+}
+
+// incremented applies the operations of a request to what a resource has set.
+func (d *Decider) incremented(res resource, ops []kmsg.IncrementalAlterConfigsRequestResourceConfig) (map[string]string, *failure) {
+	configs := make(map[string]string, len(res.set)+len(ops))
+	maps.Copy(configs, res.set)
+	named := make(map[string]bool, len(ops))
+	for _, op := range ops {
+		if named[op.Name] {
+			return nil, duplicateKey(op.Name)
+		}
+		named[op.Name] = true
+		if op.Op == kmsg.IncrementalAlterConfigOpDelete {
+			if f := known(res, op.Name); f != nil {
+				return nil, f
+			}
+			delete(configs, op.Name)
+			continue
+		}
+		if op.Value == nil {
+			return nil, failf(kerr.InvalidRequest, "Null value not supported for : %s", op.Name)
+		}
+		if op.Op == kmsg.IncrementalAlterConfigOpSet {
+			configs[op.Name] = *op.Value
+			continue
+		}
+		list, f := d.editList(res, op)
+		if f != nil {
+			return nil, f
+		}
+		configs[op.Name] = list
+	}
+	return configs, nil
+}
+
+// known refuses keys that the resource cannot have, and those of a broker that cannot change while it runs.
+func known(res resource, name string) *failure {
+	def := res.table.byName[name]
+	if def == nil {
+		return failf(kerr.InvalidConfig, "%v", res.table.unknown(res.what(), name))
+	}
+	if res.scope == ScopeBroker && !def.Dynamic {
+		return failf(kerr.InvalidRequest, "Cannot update these configs dynamically: %s", name)
+	}
+	return nil
+}
+
+func (r *resource) what() string {
+	switch r.scope {
+	case ScopeTopic:
+		return "topic"
+	case ScopeBroker:
+		return "broker"
+	default:
+		return "group"
+	}
+}
+
+// editList appends to a LIST config or subtracts from it. A list that is not set starts as its default.
+func (d *Decider) editList(res resource, op kmsg.IncrementalAlterConfigsRequestResourceConfig) (string, *failure) {
+	if f := known(res, op.Name); f != nil {
+		return "", f
+	}
+	def := res.table.byName[op.Name]
+	if op.Op != kmsg.IncrementalAlterConfigOpAppend && op.Op != kmsg.IncrementalAlterConfigOpSubtract {
+		return "", failf(kerr.InvalidRequest, "Unknown operation %d for config %s", op.Op, op.Name)
+	}
+	if def.Type != kmsg.ConfigTypeList {
+		return "", failf(kerr.InvalidConfig, "Can't %s to key %s because its type is not LIST.", op.Op, op.Name)
+	}
+	current, set := res.set[op.Name]
+	if !set {
+		current = d.resolver.unsetValue(def)
+	}
+	items := splitList(current)
+	for _, item := range splitList(*op.Value) {
+		at := slices.Index(items, item)
+		switch {
+		case op.Op == kmsg.IncrementalAlterConfigOpAppend && at < 0:
+			items = append(items, item)
+		case op.Op == kmsg.IncrementalAlterConfigOpSubtract && at >= 0:
+			items = slices.Delete(items, at, at+1)
+		}
+	}
+	return strings.Join(items, ","), nil
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
