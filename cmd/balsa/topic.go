@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+type topicCmd struct {
+	Create   topicCreateCmd   `cmd:"" help:"Create topics."`
+	List     topicListCmd     `cmd:"" help:"List topics."`
+	Describe topicDescribeCmd `cmd:"" help:"Show the partitions, offsets and configs of topics."`
+	Alter    topicAlterCmd    `cmd:"" help:"Add partitions, set and delete configs."`
+	Delete   topicDeleteCmd   `cmd:"" help:"Delete topics and their records."`
+}
+
+// parseConfigs turns k=v pairs into the map that kadm wants.
+func parseConfigs(pairs []string) (map[string]*string, error) {
+	configs := make(map[string]*string, len(pairs))
+	for _, pair := range pairs {
+		key, value, ok := strings.Cut(pair, "=")
+		if !ok || key == "" {
+			return nil, usagef("for example --config retention.ms=3600000", "config %q is not name=value", pair)
+		}
+		configs[key] = &value
+	}
+	return configs, nil
+}
+
+// knownTopics loads the topics named, or all if none is, and fails with a suggestion if one does not exist.
+func knownTopics(ctx context.Context, admin *kadm.Client, names ...string) (kadm.TopicDetails, error) {
+	list := admin.ListTopics
+	if len(names) > 0 {
+		list = admin.ListTopicsWithInternal
+	}
+	details, err := list(ctx, names...)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if detail, ok := details[name]; !ok || errors.Is(detail.Err, kerr.UnknownTopicOrPartition) {
+			return nil, unknownTopic(ctx, admin, name)
+		} else if detail.Err != nil && len(detail.Partitions) == 0 {
+			return nil, failf("", "topic %s: %w", name, detail.Err)
+		}
+	}
+	return details, nil
+}
+
+// unknownTopic names the topic that was probably meant.
+func unknownTopic(ctx context.Context, admin *kadm.Client, name string) error {
+	hint := "list the topics with `balsa topic list`, create this one with `balsa topic create " + name + "`"
+	if all, err := admin.ListTopics(ctx); err == nil {
+		if near := nearest(name, all.Names()); near != "" {
+			hint = "did you mean " + near + "? `balsa topic list` shows all topics"
+		}
+	}
+	return failf(hint, "topic %s does not exist", name)
+}
+
+// withMessage joins Kafka's error code with the broker's explanation, where it gave one.
+func withMessage(err error, message string) error {
+	if err == nil || message == "" || strings.Contains(err.Error(), message) {
+		return err
+	}
+	return &explained{err: err, message: message}
+}
+
+// explained keeps errors.Is working on the code while the text is the broker's.
+type explained struct {
+	err     error
+	message string
+}
+
+func (e *explained) Error() string {
+	var code *kerr.Error
+	if errors.As(e.err, &code) {
+		return code.Message + ": " + e.message
+	}
+	return e.err.Error() + ": " + e.message
+}
+func (e *explained) Unwrap() error { return e.err }
