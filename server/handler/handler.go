@@ -1,5 +1,5 @@
-// Package handler answers Kafka requests: one file per API. A handler decodes nothing and encodes nothing; it gets a
-// kmsg request and returns a kmsg response.
+// Package handler answers Kafka requests: one file per API, all of them listed in table.go. A handler gets a decoded
+// kmsg request and returns a kmsg response; only Produce and Fetch deal in bytes, because theirs are not copied.
 package handler
 
 import (
@@ -9,7 +9,6 @@ import (
 
 	"balsa/raft"
 	"balsa/server/cluster"
-	"balsa/server/partition"
 )
 
 // Metadata is what handlers read about the cluster.
@@ -30,7 +29,7 @@ type Controller interface {
 
 // Coordinator answers group requests for groups whose shard this node leads, else with NOT_COORDINATOR.
 type Coordinator interface {
-	// Handle answers one of the group APIs. client describes who asks.
+	// Handle answers one of the group APIs. client describes who asks. ctx ends when the client has gone.
 	Handle(ctx context.Context, client Client, req kmsg.Request) kmsg.Response
 	// Shard returns which coordinator shard (partition of cluster.CoordinatorTopic) owns a group or transactional id.
 	Shard(key string) int32
@@ -42,12 +41,18 @@ type Client struct {
 	Host string // remote address, as Kafka shows it: /127.0.0.1
 }
 
-// Broker is what the handlers need; server wires it.
+// Broker is what the handlers need; server wires it. It must not be changed once a Dispatcher uses it.
 type Broker struct {
 	Node        raft.NodeID
 	Metadata    Metadata
 	Controller  Controller
 	Coordinator Coordinator
-	Partitions  *partition.Manager
-	AutoCreate  bool // auto.create.topics.enable
+	Partitions  Partitions // LocalPartitions(manager)
+	AutoCreate  bool       // auto.create.topics.enable
+	LogDir      string     // log.dirs, for DescribeLogDirs
+	// DiskUsage returns the size of the file system of LogDir and the bytes that can still be written there. May be nil.
+	DiskUsage func() (total, usable int64, err error)
+
+	sessions    *fetchSessions // set by NewDispatcher
+	producerIDs *producerIDs   // set by NewDispatcher
 }

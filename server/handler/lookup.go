@@ -1,0 +1,107 @@
+package handler
+
+import (
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"balsa/protocol"
+	"balsa/raft"
+	"balsa/server/cluster"
+)
+
+// topicNamed returns a topic by name; UnknownTopicOrPartition.
+func topicNamed(img *cluster.Image, name string) (*cluster.Topic, error) {
+	if t := img.TopicsByName[name]; t != nil && t.ID != cluster.CoordinatorTopic {
+		return t, nil
+	}
+	return nil, kerr.UnknownTopicOrPartition
+}
+
+// topicWithID returns a topic by id; UnknownTopicID. The coordinator shards are not a topic to clients.
+func topicWithID(img *cluster.Image, id cluster.TopicID) (*cluster.Topic, error) {
+	if t := img.Topics[id]; t != nil && id != cluster.CoordinatorTopic {
+		return t, nil
+	}
+	return nil, kerr.UnknownTopicID
+}
+
+// replica returns the local replica of a partition of t.
+func (b *Broker) replica(t *cluster.Topic, partition int32) (Replica, error) {
+	if partition < 0 || int(partition) >= len(t.Partitions) {
+		return nil, kerr.UnknownTopicOrPartition
+	}
+	return b.Partitions.Get(t.ID, partition)
+}
+
+// namedReplica returns the local replica of a partition by its topic's name.
+func (b *Broker) namedReplica(img *cluster.Image, topic string, partition int32) (Replica, error) {
+	t, err := topicNamed(img, topic)
+	if err != nil {
+		return nil, err
+	}
+	return b.replica(t, partition)
+}
+
+// isNotLeader says whether an answer with this code should tell who leads instead (KIP-951).
+func isNotLeader(code int16) bool {
+	return code == kerr.NotLeaderForPartition.Code || code == kerr.FencedLeaderEpoch.Code
+}
+
+// leaders collects the endpoints of the leaders that one answer names.
+type leaders struct {
+	broker *Broker
+	img    *cluster.Image
+	seen   []protocol.NodeEndpoint
+}
+
+// find returns the current leader of a partition and remembers where it listens; ok is false when it is unknown.
+func (l *leaders) find(topic cluster.TopicID, partition int32) (id raft.NodeID, epoch int32, ok bool) {
+	current := l.broker.Metadata.Leader(topic, partition)
+	broker, known := l.img.Brokers[current.Leader]
+	if current.Leader == raft.NoNode || !known {
+		return raft.NoNode, -1, false
+	}
+	for _, n := range l.seen {
+		if n.NodeID == int32(broker.ID) {
+			return current.Leader, int32(current.Epoch), true
+		}
+	}
+	l.seen = append(l.seen, protocol.NodeEndpoint{
+		NodeID: int32(broker.ID), Host: broker.Host, Port: broker.Port, Rack: rack(broker),
+	})
+	return current.Leader, int32(current.Epoch), true
+}
+
+// rack returns a broker's rack, nil when it has none.
+func rack(b cluster.Broker) *string {
+	if b.Rack == "" {
+		return nil
+	}
+	return &b.Rack
+}
+
+// maxTopicName is Kafka's limit: a partition's directory is named after it and must fit into 255 bytes.
+const maxTopicName = 249
+
+// checkTopicName returns InvalidTopicException (wrapped, with the reason) for a name that no topic can have.
+func checkTopicName(name string) error {
+	reason := ""
+	switch {
+	case name == "":
+		reason = "it is empty"
+	case name == "." || name == "..":
+		reason = "it is . or .."
+	case len(name) > maxTopicName:
+		reason = fmt.Sprintf("it is longer than %d characters", maxTopicName)
+	}
+	for _, c := range name {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			reason = "it has characters other than ASCII letters and digits, '.', '_' and '-'"
+		}
+	}
+	if reason == "" {
+		return nil
+	}
+	return fmt.Errorf("topic name %q: %s: %w", name, reason, kerr.InvalidTopicException)
+}

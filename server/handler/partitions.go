@@ -1,0 +1,77 @@
+package handler
+
+import (
+	"context"
+
+	"balsa/internal/invariant"
+	"balsa/log"
+	"balsa/log/batch"
+	"balsa/server/cluster"
+	"balsa/server/partition"
+)
+
+// Partitions finds the replicas of this node. It is what handlers use of *partition.Manager; see LocalPartitions.
+type Partitions interface {
+	// Get returns kerr.UnknownTopicOrPartition or kerr.NotLeaderForPartition (no replica here), possibly wrapped.
+	Get(topic cluster.TopicID, partition int32) (Replica, error)
+	NewWaiter(minBytes int64) Waiter
+}
+
+// Replica is what handlers use of *partition.Partition; the contracts are written there.
+type Replica interface {
+	Produce(b batch.Batch) (Append, error)
+	Fetch(a partition.FetchArgs) (partition.Fetched, error)
+	Watch(w Waiter, knownHW log.Offset)
+	Unwatch(w Waiter)
+	ListOffset(timestamp int64, currentEpoch log.Epoch, readCommitted bool) (log.TimestampedOffset, error)
+	EpochEnd(currentEpoch, epoch log.Epoch) (log.Epoch, log.Offset, error)
+	DeleteRecords(ctx context.Context, before log.Offset) (log.Offset, error)
+	Size() int64
+}
+
+// Append is what handlers use of *partition.Append.
+type Append interface {
+	Wait(ctx context.Context) (partition.Produced, error)
+	Settled() bool
+}
+
+// Waiter is what handlers use of *partition.Waiter.
+type Waiter interface {
+	C() <-chan struct{}
+}
+
+// LocalPartitions lets handlers use m.
+func LocalPartitions(m *partition.Manager) Partitions { return localPartitions{m} }
+
+type localPartitions struct{ manager *partition.Manager }
+
+func (l localPartitions) Get(topic cluster.TopicID, p int32) (Replica, error) {
+	found, err := l.manager.Get(topic, p)
+	if err != nil {
+		return nil, err
+	}
+	return localReplica{found}, nil
+}
+
+func (localPartitions) NewWaiter(minBytes int64) Waiter { return partition.NewWaiter(minBytes) }
+
+type localReplica struct{ *partition.Partition }
+
+func (r localReplica) Produce(b batch.Batch) (Append, error) {
+	a, err := r.Partition.Produce(b)
+	if err != nil {
+		return nil, err // not a nil *partition.Append in a non-nil interface
+	}
+	return a, nil
+}
+
+func (r localReplica) Watch(w Waiter, knownHW log.Offset) {
+	r.Partition.Watch(partitionWaiter(w), knownHW)
+}
+func (r localReplica) Unwatch(w Waiter) { r.Partition.Unwatch(partitionWaiter(w)) }
+
+func partitionWaiter(w Waiter) *partition.Waiter {
+	pw, ok := w.(*partition.Waiter)
+	invariant.Check(ok, "waiter of another kind: %T", w)
+	return pw
+}

@@ -1,0 +1,69 @@
+package handler
+
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"balsa/internal/invariant"
+)
+
+// api is one row of the table of what is served.
+type api struct {
+	key      kmsg.Key
+	min, max int16 // the versions that ApiVersions announces
+	// Exactly one of these is set. start begins a request on the connection's reading side, in the order of arrival, and
+	// returns what finishes it, and what tells whether the request's bytes are no longer in use. answer does all the work
+	// on the answering side.
+	start  func(b *Broker, r *Request) (finish finisher, settled func() bool)
+	answer func(b *Broker, ctx context.Context, r *Request) Reply
+}
+
+// finisher finishes a request on the answering side of a connection, in the order of arrival. It may block: it is
+// given up when ctx ends, and answers early, with what there is, when r.Waiting does.
+type finisher func(ctx context.Context) Reply
+
+// apis is everything that is served, and announced: key, versions, handler. Versions are those of Kafka 4.3; ranges
+// have no holes, because some clients look at the maximum only.
+//
+// Produce is announced from version 0, although versions 0 to 2 are refused: librdkafka before 2.8 takes a missing
+// version 0 as a sign not to compress (KAFKA-18659).
+func apis() []api {
+	return []api{
+		{key: kmsg.Produce, min: 0, max: 13, start: (*Broker).startProduce},
+		{key: kmsg.Fetch, min: 4, max: 18, answer: (*Broker).fetch},
+		{key: kmsg.ListOffsets, min: 1, max: 11, answer: message((*Broker).listOffsets)},
+		{key: kmsg.Metadata, min: 0, max: 13, answer: message((*Broker).metadata)},
+		{key: kmsg.OffsetCommit, min: 2, max: 10, answer: group},
+		{key: kmsg.OffsetFetch, min: 1, max: 10, answer: group},
+		{key: kmsg.FindCoordinator, min: 0, max: 6, answer: message((*Broker).findCoordinator)},
+		{key: kmsg.JoinGroup, min: 0, max: 9, answer: group},
+		{key: kmsg.Heartbeat, min: 0, max: 4, answer: group},
+		{key: kmsg.LeaveGroup, min: 0, max: 5, answer: group},
+		{key: kmsg.SyncGroup, min: 0, max: 5, answer: group},
+		{key: kmsg.DescribeGroups, min: 0, max: 6, answer: group},
+		{key: kmsg.ListGroups, min: 0, max: 5, answer: group},
+		{key: kmsg.ApiVersions, min: 0, max: 4, answer: message((*Broker).apiVersions)},
+		{key: kmsg.DeleteRecords, min: 0, max: 2, answer: message((*Broker).deleteRecords)},
+		{key: kmsg.InitProducerID, min: 0, max: 5, answer: message((*Broker).initProducerID)},
+		{key: kmsg.OffsetForLeaderEpoch, min: 2, max: 4, answer: message((*Broker).offsetForLeaderEpoch)},
+		{key: kmsg.DescribeLogDirs, min: 1, max: 5, answer: message((*Broker).describeLogDirs)},
+		{key: kmsg.DeleteGroups, min: 0, max: 2, answer: group},
+		{key: kmsg.OffsetDelete, min: 0, max: 0, answer: group},
+		{key: kmsg.DescribeCluster, min: 0, max: 2, answer: message((*Broker).describeCluster)},
+	}
+}
+
+// message adapts a handler that turns one kmsg request into its response.
+func message[R kmsg.Request](h func(*Broker, context.Context, Client, R) kmsg.Response) func(*Broker, context.Context, *Request) Reply {
+	return func(b *Broker, _ context.Context, r *Request) Reply {
+		req, ok := r.Body.(R)
+		invariant.Check(ok, "table gives a %T to another API's handler", r.Body)
+		return Reply{Message: h(b, r.Waiting, r.Client, req)}
+	}
+}
+
+// group hands a request to the coordinator of its group.
+func group(b *Broker, _ context.Context, r *Request) Reply {
+	return Reply{Message: b.Coordinator.Handle(r.Waiting, r.Client, r.Body)}
+}
