@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"fmt"
 	"net"
 	"strconv"
 
@@ -26,18 +27,22 @@ func RegistrationRequest(b Broker, clusterID string) (*kmsg.BrokerRegistrationRe
 	}
 	client := kmsg.NewBrokerRegistrationRequestListener()
 	client.Name, client.Host, client.Port = ClientListener, b.Host, uint16(b.Port)
+	req.Listeners = append(req.Listeners, client)
+	if b.PeerAddress == "" { // a single node
+		return req, nil
+	}
 	peer := kmsg.NewBrokerRegistrationRequestListener()
 	peer.Name = PeerListener
 	host, port, err := net.SplitHostPort(b.PeerAddress)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("peer address: %w", err)
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("peer address %q: %w", b.PeerAddress, err)
 	}
 	peer.Host, peer.Port = host, uint16(n)
-	req.Listeners = append(req.Listeners, client, peer)
+	req.Listeners = append(req.Listeners, peer)
 	return req, nil
 }
 
@@ -59,7 +64,7 @@ func (d *Decider) registerBroker(img *Image, req *kmsg.BrokerRegistrationRequest
 	switch {
 	case req.ClusterID != "" && img.ClusterID != "" && req.ClusterID != img.ClusterID:
 		resp.ErrorCode = kerr.InconsistentClusterID.Code
-	case b.ID < 0 || b.Host == "" || b.Port == 0 || b.PeerAddress == "":
+	case b.ID < 0 || b.Host == "" || b.Port == 0:
 		resp.ErrorCode = kerr.InvalidRegistration.Code
 	case img.Brokers[b.ID] == b:
 	default:
