@@ -47,9 +47,10 @@ type Broker struct {
 	Metadata    Metadata
 	Controller  Controller
 	Coordinator Coordinator
-	Partitions  Partitions // LocalPartitions(manager)
-	AutoCreate  bool       // auto.create.topics.enable
-	LogDir      string     // log.dirs, for DescribeLogDirs
+	Partitions  Partitions        // LocalPartitions(manager)
+	Configs     *cluster.Resolver // for DescribeConfigs
+	AutoCreate  bool              // auto.create.topics.enable
+	LogDir      string            // log.dirs, for DescribeLogDirs
 	// DiskUsage returns the size of the file system of LogDir and the bytes that can still be written there. May be nil.
 	DiskUsage func() (total, usable int64, err error)
 
