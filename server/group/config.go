@@ -1,0 +1,65 @@
+package group
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Config holds the coordinator's limits. The names in comments are Kafka's broker configs.
+type Config struct {
+	MinSessionTimeout time.Duration // group.min.session.timeout.ms
+	MaxSessionTimeout time.Duration // group.max.session.timeout.ms
+	// InitialRebalanceDelay is group.initial.rebalance.delay.ms: how long the first rebalance of an empty group waits for
+	// more members, again and again while new ones come, up to the rebalance timeout.
+	InitialRebalanceDelay time.Duration
+	MaxSize               int32 // group.max.size
+	// NewMemberJoinTimeout ends the wait of a new member in a rebalance that does not complete: such a member cannot
+	// send heartbeats yet, and its client may be long gone. Five minutes in Kafka, not configurable there.
+	NewMemberJoinTimeout          time.Duration
+	OffsetMetadataMaxBytes        int           // offset.metadata.max.bytes, counted like Java's String.length
+	OffsetsRetention              time.Duration // offsets.retention.minutes
+	OffsetsRetentionCheckInterval time.Duration // offsets.retention.check.interval.ms
+	// MaxRecordBytes bounds one group's metadata record, that is, all members' subscriptions and assignments together.
+	// A larger assignment is refused with UNKNOWN_SERVER_ERROR, as Kafka does beyond its message.max.bytes.
+	MaxRecordBytes int
+}
+
+// DefaultConfig returns Kafka's defaults with one exception. InitialRebalanceDelay is 100 ms instead of 3 s: enough to
+// gather consumers that start together, and too short to be noticed by a developer who starts one.
+func DefaultConfig() Config {
+	return Config{
+		MinSessionTimeout:             6 * time.Second,
+		MaxSessionTimeout:             30 * time.Minute,
+		InitialRebalanceDelay:         100 * time.Millisecond,
+		MaxSize:                       math.MaxInt32,
+		NewMemberJoinTimeout:          5 * time.Minute,
+		OffsetMetadataMaxBytes:        4096,
+		OffsetsRetention:              7 * 24 * time.Hour,
+		OffsetsRetentionCheckInterval: 10 * time.Minute,
+		MaxRecordBytes:                16 << 20,
+	}
+}
+
+// Validate reports every setting that makes no sense.
+func (c Config) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.MinSessionTimeout > 0, "group.min.session.timeout.ms must be positive, is %v", c.MinSessionTimeout)
+	check(c.MaxSessionTimeout >= c.MinSessionTimeout,
+		"group.max.session.timeout.ms (%v) is below group.min.session.timeout.ms (%v)", c.MaxSessionTimeout, c.MinSessionTimeout)
+	check(c.InitialRebalanceDelay >= 0, "group.initial.rebalance.delay.ms is negative: %v", c.InitialRebalanceDelay)
+	check(c.MaxSize >= 1, "group.max.size must be at least 1, is %d", c.MaxSize)
+	check(c.NewMemberJoinTimeout > 0, "the new member join timeout must be positive, is %v", c.NewMemberJoinTimeout)
+	check(c.OffsetMetadataMaxBytes >= 0, "offset.metadata.max.bytes is negative: %d", c.OffsetMetadataMaxBytes)
+	check(c.OffsetsRetention >= time.Minute, "offsets.retention.minutes must be at least 1, is %v", c.OffsetsRetention)
+	check(c.OffsetsRetentionCheckInterval >= time.Millisecond,
+		"offsets.retention.check.interval.ms must be at least 1, is %v", c.OffsetsRetentionCheckInterval)
+	check(c.MaxRecordBytes >= 1<<10, "the group record limit must be at least 1 KiB, is %d", c.MaxRecordBytes)
+	return errors.Join(errs...)
+}

@@ -1,0 +1,108 @@
+package group
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// maxRecordsPerWrite keeps a large clean-up from becoming one huge entry.
+const maxRecordsPerWrite = 1000
+
+// checkRetention deletes expired offsets, and groups that are empty and have none left.
+func (l *Leader) checkRetention(now time.Time) {
+	l.timers.schedule(&l.retention, now.Add(l.env.Config.OffsetsRetentionCheckInterval))
+	l.DeleteOrphans(now)
+	for id := range sorted(l.state.groups) {
+		// What is being written may be a fresh commit; there is always a next check.
+		if g := l.find(id); g != nil && l.writing[id] == 0 {
+			l.expireOffsets(g, now)
+		}
+	}
+	for id, g := range sorted(l.groups) {
+		// An empty group is what State says it is, and one that State does not know was never more than an attempt to join.
+		if g.state == stateEmpty && len(g.pending) == 0 && l.writing[id] == 0 {
+			l.removed(g)
+		}
+	}
+}
+
+// expireOffsets applies offsets.retention.minutes to one group, and deletes the group when nothing is left.
+func (l *Leader) expireOffsets(g *liveGroup, now time.Time) {
+	s := l.state.groups[g.id]
+	var records []record
+	kept := false
+	for topic, partitions := range sorted(s.offsets) {
+		for partition, o := range sorted(partitions) {
+			if l.expired(g, topic, o, now) {
+				records = append(records, offsetDeleted{g.id, topic, partition})
+			} else {
+				kept = true
+			}
+		}
+	}
+	if !kept && g.state == stateEmpty && len(g.pending) == 0 {
+		l.env.Logger.Info("group expired", "group", g.id, "offsets", len(records))
+		l.forget(g, func(time.Time, *kerr.Error) {})
+		return
+	}
+	if len(records) > 0 {
+		l.env.Logger.Info("group offsets expired", "group", g.id, "offsets", len(records))
+		l.deleteRecords(g.id, records)
+	}
+}
+
+// expired says whether an offset's retention is over (KIP-211). In a group without members it runs from when the last
+// one left, or from the commit when that was later: an administrator may commit for a group that has long been empty,
+// which Kafka forgets at the next check. In a group of consumers it runs, from the commit, only for topics that none of
+// them is subscribed to.
+func (l *Leader) expired(g *liveGroup, topic string, o Offset, now time.Time) bool {
+	base := o.CommitTime
+	switch {
+	case g.protocolType == "": // simple
+	case g.state == stateEmpty:
+		base = max(base, g.stateTime)
+	case g.state != stateStable || g.subscribed == nil || g.isSubscribed(topic):
+		return false
+	}
+	if o.ExpireTime != noTime {
+		return now.UnixMilli() >= o.ExpireTime
+	}
+	return now.UnixMilli()-base >= l.env.Config.OffsetsRetention.Milliseconds()
+}
+
+// DeleteOrphans deletes the offsets of topics that were deleted, also of those that were created again under the same
+// name. A leader whose metadata is behind that of an earlier one must not judge: the topic may be one that it has not heard
+// of yet.
+func (l *Leader) DeleteOrphans(_ time.Time) {
+	topics := l.env.Topics()
+	if topics.Version() < l.state.metadata {
+		return
+	}
+	for id, s := range sorted(l.state.groups) {
+		if l.writing[id] > 0 {
+			continue
+		}
+		var records []record
+		for topic, partitions := range s.offsets {
+			topicID, _, exists := topics.ByName(topic)
+			for partition, o := range sorted(partitions) {
+				if !exists || o.TopicID != topicID {
+					records = append(records, offsetDeleted{id, topic, partition})
+				}
+			}
+		}
+		if len(records) > 0 {
+			l.env.Logger.Info("offsets of deleted topics are deleted", "group", id, "offsets", len(records))
+			l.deleteRecords(id, records)
+		}
+	}
+}
+
+func (l *Leader) deleteRecords(group string, records []record) {
+	for len(records) > 0 {
+		n := min(len(records), maxRecordsPerWrite)
+		l.write(group, records[:n], true, func(time.Time, *kerr.Error) {})
+		records = records[n:]
+	}
+}

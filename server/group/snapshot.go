@@ -1,0 +1,76 @@
+package group
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+)
+
+// snapshotVersion is the first byte of a snapshot.
+const snapshotVersion = 1
+
+// Snapshot returns the state as bytes: the version, then the records that would build it, each with its length. Equal
+// states give equal bytes.
+func (s *State) Snapshot() []byte {
+	e := encoder{b: []byte{snapshotVersion}}
+	e.uvarint(s.metadata)
+	var r encoder
+	add := func(rec record) {
+		r.b = r.b[:0]
+		rec.append(&r)
+		e.bytes(r.b)
+	}
+	for id, g := range sorted(s.groups) {
+		if g.membership != nil {
+			add(groupStored{id, *g.membership})
+		}
+		for topic, partitions := range sorted(g.offsets) {
+			for partition, o := range sorted(partitions) {
+				add(offsetCommitted{group: id, topic: topic, partition: partition, offset: o})
+			}
+		}
+	}
+	return e.b
+}
+
+// Restore replaces the state by that of a snapshot; nil is the empty state. After an error the state is unchanged.
+func (s *State) Restore(snapshot []byte) error {
+	restored := NewState()
+	if snapshot == nil {
+		*s = *restored
+		return nil
+	}
+	d := decoder{b: snapshot}
+	if v := d.u8(); d.err == nil && v != snapshotVersion {
+		return fmt.Errorf("group snapshot has version %d, this release reads %d", v, snapshotVersion)
+	}
+	metadata := d.uvarint()
+	for d.err == nil && len(d.b) > 0 {
+		b := d.take(d.uvarint())
+		if d.err != nil {
+			break
+		}
+		if err := restored.Replay(b); err != nil {
+			return fmt.Errorf("restore group snapshot: %w", err)
+		}
+	}
+	if err := d.end(); err != nil {
+		return fmt.Errorf("restore group snapshot: %w", err)
+	}
+	restored.metadata = max(restored.metadata, metadata)
+	*s = *restored
+	return nil
+}
+
+// sorted iterates over m in the order of its keys.
+func sorted[K cmp.Ordered, V any](m map[K]V) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			if !yield(k, m[k]) {
+				return
+			}
+		}
+	}
+}

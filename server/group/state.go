@@ -1,0 +1,129 @@
+package group
+
+import "maps"
+
+// State is a shard's durable state: groups by id. It changes only by Replay and Restore.
+type State struct {
+	groups map[string]*stored
+	// metadata is the highest Image.Version by which a committed topic was known. A leader whose image is older cannot
+	// tell a deleted topic from one that it has not heard of.
+	metadata uint64
+}
+
+// stored is what is durable of one group.
+type stored struct {
+	membership *Membership // nil for a simple group, which only has offsets
+	offsets    map[string]map[int32]Offset
+}
+
+// Membership is a group as its last completed rebalance left it.
+type Membership struct {
+	Generation   int32
+	ProtocolType string
+	Protocol     string // the assignor chosen; empty without members
+	Leader       string
+	StateTime    int64 // ms: when the group came into its state
+	Members      []Member
+}
+
+// Member is the durable part of a member.
+type Member struct {
+	ID               string
+	InstanceID       *string // group.instance.id
+	ClientID         string
+	ClientHost       string
+	RebalanceTimeout int32 // ms
+	SessionTimeout   int32 // ms
+	Subscription     []byte
+	Assignment       []byte
+}
+
+// noTime stands for "no expiry" and "time unknown".
+const noTime = -1
+
+// Offset is a committed offset.
+type Offset struct {
+	TopicID     [16]byte
+	Offset      int64
+	LeaderEpoch int32 // -1: not given
+	Metadata    string
+	CommitTime  int64 // ms
+	ExpireTime  int64 // ms; noTime unless the client asked for a retention of its own (OffsetCommit v2 to v4)
+}
+
+// NewState returns an empty state.
+func NewState() *State { return &State{groups: map[string]*stored{}} }
+
+// Replay applies one record. It is a function of the state and the record alone. An error means that the record is not
+// one of ours or of a later release; the state is unchanged then.
+func (s *State) Replay(b []byte) error {
+	r, err := decodeRecord(b)
+	if err != nil {
+		return err
+	}
+	r.apply(s)
+	return nil
+}
+
+func (s *State) obtain(group string) *stored {
+	g := s.groups[group]
+	if g == nil {
+		g = &stored{offsets: map[string]map[int32]Offset{}}
+		s.groups[group] = g
+	}
+	return g
+}
+
+func (r offsetCommitted) apply(s *State) {
+	g := s.obtain(r.group)
+	partitions := g.offsets[r.topic]
+	if partitions == nil {
+		partitions = map[int32]Offset{}
+		g.offsets[r.topic] = partitions
+	}
+	partitions[r.partition] = r.offset
+	s.metadata = max(s.metadata, r.metadata)
+}
+
+func (r offsetDeleted) apply(s *State) {
+	g := s.groups[r.group]
+	if g == nil {
+		return
+	}
+	delete(g.offsets[r.topic], r.partition)
+	if len(g.offsets[r.topic]) == 0 {
+		delete(g.offsets, r.topic)
+	}
+	if g.membership == nil && len(g.offsets) == 0 {
+		delete(s.groups, r.group) // a simple group is nothing but its offsets
+	}
+}
+
+func (r groupStored) apply(s *State) {
+	m := r.membership
+	s.obtain(r.group).membership = &m
+}
+
+func (r groupDeleted) apply(s *State) { delete(s.groups, r.group) }
+
+// offset returns the committed offset of a partition.
+func (g *stored) offset(topic string, partition int32) (Offset, bool) {
+	if g == nil {
+		return Offset{}, false
+	}
+	o, ok := g.offsets[topic][partition]
+	return o, ok
+}
+
+// Clone returns a copy that shares nothing that changes.
+func (s *State) Clone() *State {
+	c := &State{groups: make(map[string]*stored, len(s.groups)), metadata: s.metadata}
+	for id, g := range s.groups {
+		copied := &stored{membership: g.membership, offsets: make(map[string]map[int32]Offset, len(g.offsets))}
+		for topic, partitions := range g.offsets {
+			copied.offsets[topic] = maps.Clone(partitions)
+		}
+		c.groups[id] = copied
+	}
+	return c
+}
