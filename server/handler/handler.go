@@ -9,6 +9,7 @@ import (
 
 	"balsa/raft"
 	"balsa/server/cluster"
+	groups "balsa/server/group" // "group" is the handler of the group APIs
 )
 
 // Metadata is what handlers read about the cluster.
@@ -35,11 +36,8 @@ type Coordinator interface {
 	Shard(key string) int32
 }
 
-// Client says who sent a request.
-type Client struct {
-	ID   string // client.id
-	Host string // remote address, as Kafka shows it: /127.0.0.1
-}
+// Client says who sent a request: its client.id and its address.
+type Client = groups.Client
 
 // Broker is what the handlers need; server wires it. It must not be changed once a Dispatcher uses it.
 type Broker struct {

@@ -1,0 +1,57 @@
+package coordinator
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"balsa/server/group"
+)
+
+// call is one request on its way to an answer.
+type call struct {
+	req    kmsg.Request
+	answer chan kmsg.Response // gets exactly one
+}
+
+func newCall(req kmsg.Request) *call { return &call{req: req, answer: make(chan kmsg.Response, 1)} }
+
+// reply takes the answer. It never blocks, also when nobody waits any more.
+func (c *call) reply(r kmsg.Response) { c.answer <- r }
+
+// fail answers with an error. Heartbeats to a coordinator that is still loading are fine, as in Kafka: the member would
+// only join again for no reason.
+func (c *call) fail(err *kerr.Error) {
+	r := group.ErrorResponse(c.req, err)
+	if hb, ok := r.(*kmsg.HeartbeatResponse); ok && err == kerr.CoordinatorLoadInProgress {
+		hb.ErrorCode = 0
+	}
+	c.reply(r)
+}
+
+// wait returns the answer. Requests that are answered when an entry is committed get COORDINATOR_NOT_AVAILABLE after
+// timeout, and may still take effect; joins and syncs wait for the rebalance instead.
+func (c *call) wait(ctx context.Context, timeout time.Duration) kmsg.Response {
+	select {
+	case r := <-c.answer:
+		return r
+	default:
+	}
+	var late <-chan time.Time
+	switch c.req.(type) {
+	case *kmsg.JoinGroupRequest, *kmsg.SyncGroupRequest:
+	default:
+		t := time.NewTimer(timeout)
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case r := <-c.answer:
+		return r
+	case <-late:
+	case <-ctx.Done():
+	}
+	return group.ErrorResponse(c.req, kerr.CoordinatorNotAvailable)
+}
