@@ -63,17 +63,16 @@ func NewFrameReader(r io.Reader, pool *bytepool.Pool, maxBytes int) *FrameReader
 	return &FrameReader{r: bufio.NewReaderSize(r, 4096), pool: pool, maxBytes: maxBytes}
 }
 
-// Next reads one frame. It returns io.EOF when the stream ends between two frames, io.ErrUnexpectedEOF inside one,
-// and ErrFrameTooLarge or ErrFrameTooShort (wrapped) when the length is a lie; then the stream cannot be read on.
-//
-// Only Produce requests come in a buffer that Release recycles: kmsg's byte fields point into the buffer, and other
-// handlers (group members' metadata, say) keep them.
-func (f *FrameReader) Next() (*Frame, error) {
+// Await blocks until the head of the next frame is there, and returns the frame's length without its prefix. It returns
+// io.EOF when the stream ends between two frames, io.ErrUnexpectedEOF inside one, and ErrFrameTooLarge or
+// ErrFrameTooShort (wrapped) when the length is a lie; then the stream cannot be read on. After a timeout of the
+// underlying reader it may be called again.
+func (f *FrameReader) Await() (size int, err error) {
 	// The length is judged as soon as it is there, not when the header behind it is.
 	head, err := f.r.Peek(4)
 	if err == nil {
 		if err := f.checkLength(head); err != nil {
-			return nil, err
+			return 0, err
 		}
 		head, err = f.r.Peek(frameHeadLen)
 	}
@@ -81,9 +80,27 @@ func (f *FrameReader) Next() (*Frame, error) {
 		if errors.Is(err, io.EOF) && len(head) > 0 {
 			err = io.ErrUnexpectedEOF
 		}
+		return 0, err
+	}
+	return int(binary.BigEndian.Uint32(head)), nil
+}
+
+// Buffered says whether a frame of this size, as Await returned it, can be read without waiting for the peer.
+func (f *FrameReader) Buffered(size int) bool { return f.r.Buffered() >= 4+size }
+
+// Next reads the frame that Await announced. A timeout here leaves the stream unusable.
+//
+// Only Produce requests come in a buffer that Release recycles: kmsg's byte fields point into the buffer, and other
+// handlers (group members' metadata, say) keep them.
+func (f *FrameReader) Next() (*Frame, error) {
+	size, err := f.Await()
+	if err != nil {
 		return nil, err
 	}
-	size := int(binary.BigEndian.Uint32(head))
+	head, err := f.r.Peek(frameHeadLen)
+	if err != nil {
+		return nil, err
+	}
 	produce := int16(binary.BigEndian.Uint16(head[4:])) == int16(kmsg.Produce)
 	if _, err := f.r.Discard(4); err != nil {
 		return nil, err

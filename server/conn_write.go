@@ -1,0 +1,112 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"balsa/internal/sendfile"
+	"balsa/log"
+	"balsa/protocol"
+	"balsa/server/handler"
+)
+
+const (
+	// writeChunk is how much of a response a client has to receive within the write timeout.
+	writeChunk = 256 << 10
+	// keptOut is the largest encoding buffer that a connection keeps between responses.
+	keptOut = 64 << 10
+)
+
+// write sends a reply, if there is one to send.
+func (c *conn) write(correlationID int32, r *handler.Reply) error {
+	switch {
+	case r.Message != nil:
+		c.out = protocol.AppendResponse(c.out[:0], correlationID, r.Message)
+		err := c.writeBytes(c.out, false)
+		if cap(c.out) > keptOut {
+			c.out = nil
+		}
+		return err
+	case r.Frame != nil:
+		return c.writeFrame(r)
+	default:
+		return nil
+	}
+}
+
+// writeFrame sends a frame with the records at their places: file ranges go from the page cache to the socket without
+// passing through this process.
+func (c *conn) writeFrame(r *handler.Reply) error {
+	from := 0
+	for i, cut := range r.Cuts {
+		if err := c.writeBytes(r.Frame[from:cut], true); err != nil {
+			return err
+		}
+		from = cut
+		for _, piece := range r.Records[i].Ranges {
+			if err := c.writeRange(piece); err != nil {
+				return err
+			}
+		}
+	}
+	return c.writeBytes(r.Frame[from:], false)
+}
+
+// writeBytes sends b. With more, something follows at once, and the kernel may put both into one packet.
+func (c *conn) writeBytes(b []byte, more bool) error {
+	for len(b) > 0 {
+		chunk := b[:min(len(b), writeChunk)]
+		b = b[len(chunk):]
+		if err := c.writeSoon(); err != nil {
+			return err
+		}
+		var err error
+		if tcp, ok := c.nc.(*net.TCPConn); ok && more && len(b) == 0 {
+			err = writeMore(tcp, chunk)
+		} else {
+			_, err = c.nc.Write(chunk)
+		}
+		if err != nil {
+			return fmt.Errorf("write response: %w", err)
+		}
+	}
+	return nil
+}
+
+// writeRange sends a file range. Its position is passed along with each call, so any number of connections send from
+// one open file at the same time.
+func (c *conn) writeRange(r log.Range) error {
+	f := r.OSFile()
+	for sent := int64(0); sent < r.Len; {
+		n := min(r.Len-sent, writeChunk)
+		if err := c.writeSoon(); err != nil {
+			return err
+		}
+		var err error
+		if f != nil {
+			_, err = sendfile.Copy(c.nc, f, r.Pos+sent, n)
+		} else {
+			err = copyRange(c.nc, r.File, r.Pos+sent, n)
+		}
+		if err != nil {
+			return fmt.Errorf("write records: %w", err)
+		}
+		sent += n
+	}
+	return nil
+}
+
+// copyRange sends a range of a file that is not the operating system's.
+func copyRange(w io.Writer, f io.ReaderAt, pos, n int64) error {
+	got, err := io.Copy(w, io.NewSectionReader(f, pos, n))
+	if err == nil && got < n {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (c *conn) writeSoon() error {
+	return c.nc.SetWriteDeadline(time.Now().Add(c.listener.config.WriteTimeout))
+}

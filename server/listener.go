@@ -1,0 +1,210 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"balsa/internal/bytepool"
+	"balsa/server/handler"
+)
+
+// ListenerConfig holds the limits of a Kafka listener. The names in comments are Kafka's broker configs.
+type ListenerConfig struct {
+	MaxConnections  int           // max.connections
+	MaxRequestBytes int           // socket.request.max.bytes
+	IdleTimeout     time.Duration // connections.max.idle.ms; a connection that waits for an answer is not idle
+	// WriteTimeout is how long a client may take to receive writeChunk bytes before its connection is closed.
+	WriteTimeout time.Duration
+	// MaxInFlightRequests and MaxInFlightBytes bound what one connection may have sent without having been answered.
+	// Beyond it, no more is read from it. One request is always let in.
+	MaxInFlightRequests int
+	MaxInFlightBytes    int64
+}
+
+// DefaultListenerConfig returns Kafka's defaults where Kafka has the setting.
+func DefaultListenerConfig() ListenerConfig {
+	return ListenerConfig{
+		MaxConnections:      10_000,
+		MaxRequestBytes:     100 << 20,
+		IdleTimeout:         10 * time.Minute,
+		WriteTimeout:        30 * time.Second,
+		MaxInFlightRequests: 256,
+		MaxInFlightBytes:    64 << 20,
+	}
+}
+
+// Validate says what cannot be served with.
+func (c ListenerConfig) Validate() error {
+	switch {
+	case c.MaxConnections < 1:
+		return fmt.Errorf("max.connections %d: at least 1", c.MaxConnections)
+	case c.MaxRequestBytes < 1024:
+		return fmt.Errorf("socket.request.max.bytes %d: at least 1024", c.MaxRequestBytes)
+	case c.IdleTimeout <= 0 || c.WriteTimeout <= 0:
+		return fmt.Errorf("timeouts must be positive: idle %v, write %v", c.IdleTimeout, c.WriteTimeout)
+	case c.MaxInFlightRequests < 1 || c.MaxInFlightBytes < 1:
+		return fmt.Errorf("requests in flight must be allowed: %d, %d bytes", c.MaxInFlightRequests, c.MaxInFlightBytes)
+	}
+	return nil
+}
+
+// Listener serves Kafka clients. Each connection has two goroutines: one reads and starts requests, one finishes and
+// answers them in order. They end with the connection; Shutdown waits for all of them.
+type Listener struct {
+	config     ListenerConfig
+	dispatcher *handler.Dispatcher
+	logger     *slog.Logger
+	buffers    bytepool.Pool // of Produce requests
+
+	ctx    context.Context //nolint:containedctx // ends all work of all connections; a listener lives longer than a call
+	cancel context.CancelFunc
+
+	mu       sync.Mutex
+	draining bool
+	sockets  map[net.Listener]struct{}
+	conns    map[*conn]struct{}
+	wg       sync.WaitGroup // one per connection
+}
+
+// NewListener serves with dispatcher. It has to be given sockets with Serve.
+func NewListener(c ListenerConfig, dispatcher *handler.Dispatcher, logger *slog.Logger) (*Listener, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("kafka listener: %w", err)
+	}
+	l := &Listener{
+		config: c, dispatcher: dispatcher, logger: logger,
+		sockets: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{}),
+	}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	return l, nil
+}
+
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// Serve accepts connections from ln until Shutdown, which closes it; then it returns nil. Another error is one that
+// accepting cannot recover from. It may be called for several sockets at once.
+func (l *Listener) Serve(ln net.Listener) error {
+	if !l.track(ln) {
+		return errors.Join(net.ErrClosed, ln.Close())
+	}
+	var pause time.Duration
+	full := false
+	for {
+		nc, err := ln.Accept()
+		if err != nil {
+			if l.ctx.Err() != nil || l.isDraining() {
+				return nil
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
+			}
+			// Out of file descriptors, most likely: connections that end will cure it.
+			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
+			l.logger.Warn("accepting a connection failed; trying again", "address", ln.Addr().String(), "error", err, "pause", pause)
+			select {
+			case <-time.After(pause):
+			case <-l.ctx.Done():
+				return nil
+			}
+			continue
+		}
+		pause = 0
+		added := l.add(nc)
+		if !added && !full && !l.isDraining() {
+			l.logger.Warn("refusing connections: max.connections reached", "limit", l.config.MaxConnections)
+		}
+		full = !added
+	}
+}
+
+func (l *Listener) track(ln net.Listener) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.draining {
+		return false
+	}
+	l.sockets[ln] = struct{}{}
+	return true
+}
+
+func (l *Listener) isDraining() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.draining
+}
+
+// add starts to serve nc, or closes it when there is no room.
+func (l *Listener) add(nc net.Conn) bool {
+	l.mu.Lock()
+	if l.draining || len(l.conns) >= l.config.MaxConnections {
+		l.mu.Unlock()
+		if err := nc.Close(); err != nil {
+			l.logger.Debug("closing a refused connection", "error", err)
+		}
+		return false
+	}
+	c := newConn(l, nc)
+	l.conns[c] = struct{}{}
+	l.wg.Add(1)
+	l.mu.Unlock()
+	go func() {
+		defer l.wg.Done()
+		c.serve()
+		l.mu.Lock()
+		delete(l.conns, c)
+		l.mu.Unlock()
+	}()
+	return true
+}
+
+// Connections returns how many connections are open.
+func (l *Listener) Connections() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.conns)
+}
+
+// Shutdown stops accepting and reading, lets what has been received be answered (long polls at once, with what there
+// is), and closes the connections. When ctx ends first, they are cut, and its error is returned. No goroutine of the
+// listener is left when it returns.
+func (l *Listener) Shutdown(ctx context.Context) error {
+	l.mu.Lock()
+	l.draining = true
+	for ln := range l.sockets {
+		if err := ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			l.logger.Warn("closing a listening socket failed", "error", err)
+		}
+	}
+	for c := range l.conns {
+		c.drain()
+	}
+	l.mu.Unlock()
+
+	done := make(chan struct{})
+	go func() {
+		l.wg.Wait()
+		close(done)
+	}()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("connections were cut: %w", ctx.Err())
+		l.mu.Lock()
+		for c := range l.conns {
+			c.cut()
+		}
+		l.mu.Unlock()
+		<-done
+	}
+	l.cancel()
+	return err
+}
