@@ -87,13 +87,13 @@ type TimestampedOffset struct {
 	Epoch     Epoch
 }
 
-// OffsetForTime returns the first record below limit whose timestamp is >= ts; ok is false when there is none.
-func (l *Log) OffsetForTime(ts int64, limit Offset) (r TimestampedOffset, ok bool, err error) {
+// OffsetForTime returns the first record in [from, limit) whose timestamp is >= ts; ok is false when there is none.
+func (l *Log) OffsetForTime(ts int64, from, limit Offset) (r TimestampedOffset, ok bool, err error) {
 	panic("skeleton")
 }
 
-// MaxTimestamp returns the record below limit with the largest timestamp (the first of equals); ok false when empty.
-func (l *Log) MaxTimestamp(limit Offset) (r TimestampedOffset, ok bool, err error) { panic("skeleton") }
+// MaxTimestamp returns the record in [from, limit) with the largest timestamp (the first of equals); ok false when empty.
+func (l *Log) MaxTimestamp(from, limit Offset) (r TimestampedOffset, ok bool, err error) { panic("skeleton") }
 
 // EpochEnd answers OffsetForLeaderEpoch: the largest epoch <= e that has entries and the offset where it ends
 // (NextOffset for the last). ok is false when e is below the first known epoch.

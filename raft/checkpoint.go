@@ -1,0 +1,115 @@
+package raft
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"balsa/log"
+)
+
+const (
+	// A checkpoint bounds what a restart has to read again: at most this many bytes of log...
+	checkpointBytes = 8 << 20
+	// ...or what came in this time.
+	checkpointAge = 5 * time.Second
+	// A large state is written less often: at most one byte of state per so many bytes of log.
+	checkpointRatio = 4
+)
+
+// checkpointer remembers when a group's position was last saved.
+type checkpointer struct {
+	mu        sync.Mutex // serialises saves
+	index     log.Index
+	size      int64 // of the log when saved
+	stateSize int64
+	at        time.Time
+	trimTo    log.Offset
+}
+
+// SetLogStart tells the offset below which whole segments may be deleted, as soon as a saved position covers them.
+func (g *Group) SetLogStart(o log.Offset) {
+	g.checkpoint.mu.Lock()
+	defer g.checkpoint.mu.Unlock()
+	g.checkpoint.trimTo = max(g.checkpoint.trimTo, o)
+}
+
+// Checkpoint saves the position now, and deletes what it makes deletable.
+func (g *Group) Checkpoint() error { return g.saveCheckpoint() }
+
+// checkpointDue says whether enough happened since the last save.
+func (g *Group) checkpointDue(now time.Time) bool {
+	c := &g.checkpoint
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if log.Index(g.state.store.applied.Load()) == c.index {
+		return false
+	}
+	grown := g.plog.Size() - c.size
+	if grown < checkpointRatio*c.stateSize {
+		return now.Sub(c.at) > 10*checkpointAge
+	}
+	return grown > checkpointBytes || now.Sub(c.at) > checkpointAge
+}
+
+func (g *Group) saveCheckpoint() error {
+	c := &g.checkpoint
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := g.state.capture()
+	if p.index > g.plog.DurableIndex() {
+		// Committed by others' disks, or by none where the topic leaves flushing to the system.
+		if err := g.plog.Sync(); err != nil {
+			return fmt.Errorf("checkpoint of %s: %w", g.id, err)
+		}
+	}
+	if err := g.locate(&p); err != nil {
+		return fmt.Errorf("checkpoint of %s: %w", g.id, err)
+	}
+	if err := g.plog.SaveCheckpoint(log.Checkpoint{Index: p.index, State: p.encode()}); err != nil {
+		return fmt.Errorf("checkpoint of %s: %w", g.id, err)
+	}
+	c.index, c.size, c.stateSize, c.at = p.index, g.plog.Size(), int64(len(p.machine)), time.Now()
+	if g.disposable {
+		c.trimTo = p.baseOffset
+	}
+	if c.trimTo > g.plog.FirstOffset() {
+		if _, err := g.plog.TrimPrefix(c.trimTo, p.index); err != nil {
+			return fmt.Errorf("trim %s: %w", g.id, err)
+		}
+	}
+	return nil
+}
+
+// locate fills in the term of p.index and the offset after it.
+func (g *Group) locate(p *position) error {
+	switch {
+	case p.index == 0:
+		return nil
+	case p.index+1 == g.plog.FirstIndex():
+		p.term = g.plog.PrevEpoch()
+	default:
+		info, err := g.plog.Info(p.index)
+		if err != nil {
+			return err
+		}
+		p.term = info.Header.Epoch
+	}
+	o, err := g.plog.OffsetOf(p.index + 1)
+	p.baseOffset = o
+	return err
+}
+
+// resetTo empties the log to continue after a position that the leader shipped, durably.
+func (g *Group) resetTo(p position) error {
+	c := &g.checkpoint
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g.logger.Info("log restarts at the leader's log start", "index", p.index+1, "offset", p.baseOffset)
+	g.state.store.phantom.Store(max(g.state.store.phantom.Load(), uint64(g.plog.LastIndex())))
+	if err := g.plog.Reset(p.index+1, p.baseOffset, p.term); err != nil {
+		return err
+	}
+	c.index, c.size = p.index, 0
+	return g.plog.SaveCheckpoint(log.Checkpoint{Index: p.index, State: p.encode()})
+}

@@ -1,0 +1,168 @@
+package raft
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	hraft "github.com/hashicorp/raft"
+
+	"balsa/log/batch"
+)
+
+// appendHeader is an AppendEntries request without its entries.
+type appendHeader struct {
+	group       GroupID
+	term        uint64
+	prevIndex   uint64
+	prevTerm    uint64
+	commitIndex uint64
+	count       uint32
+	// batches says that the entries are stored record batches, byte for byte, in the order of the log; otherwise (the
+	// metadata group) they are encoded one by one.
+	batches bool
+}
+
+const appendHeaderLen = groupIDLen + 8 + 8 + 8 + 8 + 4 + 1
+
+func (h appendHeader) appendTo(b []byte) []byte {
+	b = h.group.appendTo(b)
+	b = binary.BigEndian.AppendUint64(b, h.term)
+	b = binary.BigEndian.AppendUint64(b, h.prevIndex)
+	b = binary.BigEndian.AppendUint64(b, h.prevTerm)
+	b = binary.BigEndian.AppendUint64(b, h.commitIndex)
+	b = binary.BigEndian.AppendUint32(b, h.count)
+	return appendBool(b, h.batches)
+}
+
+func (r *reader) appendHeader() appendHeader {
+	return appendHeader{
+		group: r.group(), term: r.u64(), prevIndex: r.u64(), prevTerm: r.u64(), commitIndex: r.u64(), count: r.u32(),
+		batches: r.bool(),
+	}
+}
+
+// appendEntry encodes an entry of the metadata group.
+func appendEntry(b []byte, l *hraft.Log) []byte {
+	b = binary.BigEndian.AppendUint64(b, l.Term)
+	b = append(b, byte(l.Type))
+	b = appendBytes(b, l.Extensions)
+	return appendBytes(b, l.Data)
+}
+
+// decodeAppend turns a frame's body into a request whose entries are sub-slices of it.
+func decodeAppend(from NodeID, body []byte) (GroupID, *hraft.AppendEntriesRequest, error) {
+	r := &reader{b: body}
+	h := r.appendHeader()
+	req := &hraft.AppendEntriesRequest{
+		RPCHeader: rpcHeader(from), Term: h.term, PrevLogEntry: h.prevIndex, PrevLogTerm: h.prevTerm,
+		LeaderCommitIndex: h.commitIndex,
+	}
+	if r.err == nil && int64(h.count) > int64(len(r.b)) {
+		r.err = fmt.Errorf("%w: %d entries in %d bytes", errFrame, h.count, len(r.b))
+	}
+	if r.err != nil {
+		return h.group, nil, r.err
+	}
+	logs := make([]hraft.Log, h.count)
+	req.Entries = make([]*hraft.Log, h.count)
+	for i := range logs {
+		logs[i].Index = h.prevIndex + 1 + uint64(i)
+		if h.batches {
+			r.batch(&logs[i])
+		} else {
+			logs[i].Term, logs[i].Type = r.u64(), hraft.LogType(r.u8())
+			logs[i].Extensions, logs[i].Data = r.bytes(), r.bytes()
+		}
+		req.Entries[i] = &logs[i]
+	}
+	if r.err == nil && len(r.b) > 0 {
+		r.err = fmt.Errorf("%w: %d bytes after the last entry", errFrame, len(r.b))
+	}
+	return h.group, req, r.err
+}
+
+// batch takes one stored batch. Its checksum is verified here: the last place before another disk takes it.
+func (r *reader) batch(l *hraft.Log) {
+	if r.err != nil {
+		return
+	}
+	h, err := batch.ParseHeader(r.b)
+	if err != nil {
+		r.err = fmt.Errorf("%w: %w", errFrame, err)
+		return
+	}
+	b := batch.Batch(r.take(int(h.Length)))
+	if r.err != nil {
+		return
+	}
+	if !b.CheckCRC() {
+		r.err = fmt.Errorf("%w: entry %d: checksum does not match", errFrame, l.Index)
+		return
+	}
+	l.Term = uint64(h.Epoch)
+	if h.Kind == batch.KindData {
+		l.Type, l.Data, l.Extensions = hraft.LogCommand, b, stamped
+		return
+	}
+	l.Type, l.Data, l.Extensions = unwrapInternal(b)
+}
+
+func rpcHeader(n NodeID) hraft.RPCHeader {
+	s := []byte(n.server())
+	return hraft.RPCHeader{ProtocolVersion: hraft.ProtocolVersionMax, ID: s, Addr: s}
+}
+
+func encodeAppendResponse(b []byte, resp *hraft.AppendEntriesResponse) []byte {
+	b = binary.BigEndian.AppendUint64(b, resp.Term)
+	b = binary.BigEndian.AppendUint64(b, resp.LastLog)
+	b = appendBool(b, resp.Success)
+	return appendBool(b, resp.NoRetryBackoff)
+}
+
+func (r *reader) appendResponse(from NodeID) hraft.AppendEntriesResponse {
+	return hraft.AppendEntriesResponse{
+		RPCHeader: rpcHeader(from), Term: r.u64(), LastLog: r.u64(), Success: r.bool(), NoRetryBackoff: r.bool(),
+	}
+}
+
+// vote is RequestVote and RequestPreVote, which differ in one flag.
+type vote struct {
+	group     GroupID
+	term      uint64
+	lastIndex uint64
+	lastTerm  uint64
+	transfer  bool
+}
+
+func (v vote) appendTo(b []byte) []byte {
+	b = v.group.appendTo(b)
+	b = binary.BigEndian.AppendUint64(b, v.term)
+	b = binary.BigEndian.AppendUint64(b, v.lastIndex)
+	b = binary.BigEndian.AppendUint64(b, v.lastTerm)
+	return appendBool(b, v.transfer)
+}
+
+func (r *reader) vote() vote {
+	return vote{group: r.group(), term: r.u64(), lastIndex: r.u64(), lastTerm: r.u64(), transfer: r.bool()}
+}
+
+func encodeSnapshotRequest(b []byte, g GroupID, req *hraft.InstallSnapshotRequest) []byte {
+	b = g.appendTo(b)
+	b = append(b, byte(req.SnapshotVersion))
+	b = binary.BigEndian.AppendUint64(b, req.Term)
+	b = binary.BigEndian.AppendUint64(b, req.LastLogIndex)
+	b = binary.BigEndian.AppendUint64(b, req.LastLogTerm)
+	b = binary.BigEndian.AppendUint64(b, req.ConfigurationIndex)
+	return appendBytes(b, req.Configuration)
+}
+
+// snapshotRequest takes a request; what is left of the reader is the snapshot itself.
+func (r *reader) snapshotRequest(from NodeID) (GroupID, *hraft.InstallSnapshotRequest) {
+	g := r.group()
+	req := &hraft.InstallSnapshotRequest{
+		RPCHeader: rpcHeader(from), SnapshotVersion: hraft.SnapshotVersion(r.u8()), Term: r.u64(),
+		LastLogIndex: r.u64(), LastLogTerm: r.u64(), ConfigurationIndex: r.u64(), Configuration: r.bytes(),
+	}
+	req.Size = int64(len(r.b))
+	return g, req
+}

@@ -1,0 +1,186 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	hraft "github.com/hashicorp/raft"
+
+	"balsa/internal/invariant"
+	"balsa/log"
+	"balsa/log/batch"
+)
+
+// An entry of type LogCommand says in its Extensions what its Data is: nothing for a producer's batch that is yet to be
+// stamped, stamped for a batch that came from the leader as it is stored there, else the kind of an internal
+// batch whose payload Data is.
+var stamped = []byte{0xff}
+
+// entryStore is hashicorp/raft's LogStore directly over a partition's log: there is no second copy of any entry.
+//
+// GetLog never reads a producer's batch: replication ships byte ranges of the log by index (transport.go) and the
+// state machine adapter asks the log for headers, so Data of such an entry is nil.
+type entryStore struct {
+	plog   *log.Log
+	logger *slog.Logger
+	// phantom is the last index that hashicorp/raft still believes to hold after the log was reset below it by a
+	// snapshot: it never lowers its own idea of the last log (raft.go, installSnapshot). Entries up to it answer with
+	// term 0, which conflicts with everything, so that the leader's entries replace them.
+	phantom atomic.Uint64
+	// applied is the last entry that the state machine took: committed, so never to be removed.
+	applied atomic.Uint64
+}
+
+// FirstIndex returns the first index kept; last+1 when empty, except 0 for a log that never had an entry.
+func (s *entryStore) FirstIndex() (uint64, error) {
+	if s.plog.LastIndex() == 0 {
+		return 0, nil
+	}
+	return uint64(s.plog.FirstIndex()), nil
+}
+
+// LastIndex returns the last index written.
+func (s *entryStore) LastIndex() (uint64, error) { return uint64(s.plog.LastIndex()), nil }
+
+// IsMonotonic says that gaps in the indexes are not allowed (hraft.MonotonicLogStore).
+func (s *entryStore) IsMonotonic() bool { return true }
+
+// GetLog answers term and type of an entry, and the data of internal ones. The entry before the first is answered with
+// the remembered term, so that replication can start at a log start.
+func (s *entryStore) GetLog(index uint64, l *hraft.Log) error {
+	first, last := s.plog.FirstIndex(), s.plog.LastIndex()
+	i := log.Index(index)
+	switch {
+	case i > last && index <= s.phantom.Load():
+		*l = hraft.Log{Index: index, Type: hraft.LogNoop}
+		return nil
+	case i+1 == first && i > 0:
+		*l = hraft.Log{Index: index, Term: uint64(s.plog.PrevEpoch()), Type: hraft.LogNoop}
+		return nil
+	case i < first || i > last:
+		return hraft.ErrLogNotFound
+	}
+	info, err := s.plog.Info(i)
+	if err != nil {
+		if errors.Is(err, log.ErrIndexNotFound) {
+			return hraft.ErrLogNotFound
+		}
+		return fmt.Errorf("read entry %d: %w", index, err)
+	}
+	*l = hraft.Log{Index: index, Term: uint64(info.Header.Epoch)}
+	switch info.Header.Kind {
+	case batch.KindData:
+		l.Type = hraft.LogCommand
+	case batch.KindNoop:
+		l.Type = hraft.LogNoop
+	case batch.KindBarrier:
+		l.Type = hraft.LogBarrier
+	default:
+		b, err := s.plog.Entry(i)
+		if err != nil {
+			return fmt.Errorf("read entry %d: %w", index, err)
+		}
+		l.Type, l.Data, l.Extensions = unwrapInternal(b)
+	}
+	return nil
+}
+
+// unwrapInternal returns an internal batch as the library knows it.
+func unwrapInternal(b batch.Batch) (hraft.LogType, []byte, []byte) {
+	kind := b.Header().Kind
+	switch kind {
+	case batch.KindNoop:
+		return hraft.LogNoop, nil, nil
+	case batch.KindBarrier:
+		return hraft.LogBarrier, nil, nil
+	case batch.KindConfiguration:
+		return hraft.LogConfiguration, b.InternalPayload(), nil
+	default:
+		return hraft.LogCommand, b.InternalPayload(), []byte{byte(kind)}
+	}
+}
+
+// StoreLog stores one entry.
+func (s *entryStore) StoreLog(l *hraft.Log) error { return s.StoreLogs([]*hraft.Log{l}) }
+
+// StoreLogs appends entries with one write, all or nothing. Producers' batches are numbered here, on the leader; batches
+// from the leader must already carry the numbers that this replica would give them.
+func (s *entryStore) StoreLogs(logs []*hraft.Log) error {
+	if len(logs) == 0 {
+		return nil
+	}
+	if want := uint64(s.plog.LastIndex()) + 1; logs[0].Index != want {
+		return fmt.Errorf("append entry %d: the log's next index is %d", logs[0].Index, want)
+	}
+	batches := make([]batch.Batch, len(logs))
+	epochs := make([]log.Epoch, len(logs))
+	// Raft's own entries and ours are rare and carry decisions: they are durable whatever the topic's flush policy.
+	sync := false
+	next := s.plog.NextOffset()
+	for i, l := range logs {
+		invariant.Check(l.Term>>31 == 0, "term %d does not fit a leader epoch", l.Term)
+		epochs[i] = log.Epoch(l.Term)
+		b, err := toBatch(l)
+		if err != nil {
+			return err
+		}
+		batches[i] = b
+		if b.IsInternal() {
+			sync = true
+			continue
+		}
+		h := b.Header()
+		if len(l.Extensions) > 0 && (h.BaseOffset != next || h.Epoch != epochs[i]) {
+			return fmt.Errorf("entry %d: leader numbered it offset %d epoch %d, here it is offset %d epoch %d: replicas diverged",
+				l.Index, h.BaseOffset, h.Epoch, next, epochs[i])
+		}
+		next += log.Offset(h.LastOffsetDelta) + 1
+	}
+	if err := s.plog.Append(batches, epochs, sync); err != nil {
+		s.logger.Error("append failed", "index", logs[0].Index, "entries", len(logs), "err", err)
+		return err
+	}
+	if last := logs[len(logs)-1].Index; last >= s.phantom.Load() {
+		s.phantom.Store(0)
+	}
+	return nil
+}
+
+func toBatch(l *hraft.Log) (batch.Batch, error) {
+	switch l.Type {
+	case hraft.LogCommand:
+		if len(l.Extensions) == 0 || l.Extensions[0] == stamped[0] {
+			return batch.Batch(l.Data), nil
+		}
+		return batch.Internal(batch.Kind(l.Extensions[0]), l.Data), nil
+	case hraft.LogNoop:
+		return batch.Internal(batch.KindNoop, nil), nil
+	case hraft.LogBarrier:
+		return batch.Internal(batch.KindBarrier, nil), nil
+	case hraft.LogConfiguration:
+		return batch.Internal(batch.KindConfiguration, l.Data), nil
+	default:
+		return nil, fmt.Errorf("entry %d: unsupported raft entry type %s", l.Index, l.Type)
+	}
+}
+
+// DeleteRange removes a conflicting suffix. The front is trimmed behind the library's back (retention), so a prefix is
+// none of its business; entries that exist only in its memory after a reset need no removal.
+func (s *entryStore) DeleteRange(lo, hi uint64) error {
+	last := s.plog.LastIndex()
+	if log.Index(lo) > last {
+		return nil
+	}
+	if log.Index(hi) < last {
+		return nil
+	}
+	// The library does not check a conflict against the commit index (raft.go:1543).
+	invariant.Check(lo > s.applied.Load(), "entry %d is committed (applied %d) and must not be removed", lo, s.applied.Load())
+	s.logger.Warn("replacing uncommitted entries that lost an election", "from", lo, "to", uint64(last))
+	if err := s.plog.TruncateSuffix(log.Index(lo)); err != nil {
+		return fmt.Errorf("remove entries %d-%d: %w", lo, hi, err)
+	}
+	return nil
+}

@@ -1,0 +1,206 @@
+package raft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+	"golang.org/x/sync/semaphore"
+
+	"balsa/log"
+	"balsa/log/batch"
+)
+
+// inflightBytes bounds the record bytes that a group's leader has proposed and not settled.
+const inflightBytes = 16 << 20
+
+// GroupConfig says how to open a replica.
+type GroupConfig struct {
+	ID         GroupID
+	Log        *log.Log
+	Checkpoint log.Checkpoint // as log.Open returned it
+	// Voters is the initial membership, the same on every node; the first is the preferred leader. Once the group has
+	// saved a membership of its own, that one counts.
+	Voters  []NodeID
+	Machine StateMachine
+	// NeedPayload makes Apply get whole batches, not headers only.
+	NeedPayload bool
+	// Disposable says that entries which the state machine's saved state covers may be deleted: coordinators, whose
+	// state is what matters, as opposed to partitions, whose log is.
+	Disposable bool
+}
+
+// Group is one replica of a Raft group. All methods are safe for concurrent use.
+type Group struct {
+	id     GroupID
+	host   *Host
+	logger *slog.Logger
+	raft   *hraft.Raft
+	trans  *groupTransport
+	fsm    hraft.FSM
+	// plog, state and snaps are nil for the metadata group.
+	plog  *log.Log
+	state *replicaState
+	snaps *snapshotStore
+
+	machine    StateMachine
+	preferred  NodeID
+	disposable bool
+
+	inflight  *semaphore.Weighted
+	proposals completer
+
+	leadership atomic.Pointer[Leadership]
+	failing    atomic.Int64 // until when (Unix nanoseconds) proposals are refused after a failed append
+
+	checkpoint checkpointer
+	closeOnce  sync.Once
+	closeErr   error
+}
+
+// ID returns the group's id.
+func (g *Group) ID() GroupID { return g.id }
+
+// Host returns the node that this replica is on.
+func (g *Group) Host() NodeID { return g.host.node }
+
+// Leadership returns what this replica knows about the leader.
+func (g *Group) Leadership() Leadership { return *g.leadership.Load() }
+
+// Propose enqueues an entry. Proposals of one caller keep their order. For batch.KindData the payload is a whole
+// batch.Batch (any bytes in the metadata group), which is stamped in place and must not be touched until Done; for other
+// kinds it is what Entry.Payload will be. It does not wait for the disk, but blocks while too many bytes are in flight.
+func (g *Group) Propose(kind batch.Kind, payload []byte) *Proposal {
+	if until := g.failing.Load(); until != 0 && time.Now().UnixNano() < until {
+		return failedProposal(fmt.Errorf("last append failed: %w", log.ErrFailed))
+	}
+	size := min(int64(len(payload)), inflightBytes)
+	if err := g.inflight.Acquire(g.trans.ctx, size); err != nil {
+		return failedProposal(ErrClosed)
+	}
+	l := hraft.Log{Data: payload}
+	if kind != batch.KindData {
+		l.Extensions = []byte{byte(kind)}
+	}
+	p := &Proposal{done: make(chan struct{}), size: size, future: g.raft.ApplyLog(l, 0)}
+	g.proposals.add(p)
+	return p
+}
+
+// Voters returns the group's voting members.
+func (g *Group) Voters() []NodeID {
+	f := g.raft.GetConfiguration()
+	if f.Error() != nil {
+		return nil
+	}
+	var nodes []NodeID
+	for _, s := range f.Configuration().Servers {
+		if s.Suffrage == hraft.Voter {
+			nodes = append(nodes, parseNode(string(s.ID)))
+		}
+	}
+	return nodes
+}
+
+// TransferLeadership hands leadership to another voter once it has caught up. ErrNotLeader when this node has none.
+func (g *Group) TransferLeadership(ctx context.Context, to NodeID) error {
+	f := g.raft.LeadershipTransferToServer(hraft.ServerID(to.server()), hraft.ServerAddress(to.server()))
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		return mapError(err)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Campaign makes this replica stand for election at once, unless it leads. It bypasses pre-vote, so call it only when the
+// group is known to have no living leader.
+func (g *Group) Campaign() {
+	if g.raft.State() != hraft.Leader {
+		g.trans.campaign()
+	}
+}
+
+// Close stops the replica. The log stays open: it belongs to who opened it.
+func (g *Group) Close() error {
+	g.closeOnce.Do(func() {
+		g.host.forget(g)
+		g.trans.cancel()
+		if err := g.raft.Shutdown().Error(); err != nil {
+			g.closeErr = fmt.Errorf("stop raft group %s: %w", g.id, err)
+		}
+		if g.plog != nil && g.plog.Failed() == nil {
+			g.closeErr = errors.Join(g.closeErr, g.saveCheckpoint())
+		}
+	})
+	return g.closeErr
+}
+
+// Open starts a replica of a partition or coordinator group.
+func (h *Host) Open(c GroupConfig) (*Group, error) {
+	g := &Group{
+		id: c.ID, host: h, logger: h.logger.With("group", c.ID), plog: c.Log, machine: c.Machine,
+		disposable: c.Disposable, inflight: semaphore.NewWeighted(inflightBytes),
+	}
+	if len(c.Voters) > 0 {
+		g.preferred = c.Voters[0]
+	}
+	g.proposals.release = g.inflight.Release
+	g.leadership.Store(&Leadership{Leader: NoNode})
+	start := position{config: voterConfiguration(c.Voters), configIndex: 1}
+	fresh := c.Checkpoint.State == nil
+	if !fresh {
+		var err error
+		if start, err = decodePosition(c.Checkpoint.State); err != nil {
+			return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)
+		}
+	}
+	store := &entryStore{plog: c.Log, logger: g.logger}
+	g.state = &replicaState{plog: c.Log, store: store, machine: c.Machine, needPayload: c.NeedPayload}
+	if err := g.state.restore(start); err != nil {
+		return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)
+	}
+	g.snaps = &snapshotStore{plog: c.Log, state: g.state, start: start, reset: g.resetTo}
+	g.fsm = g.state
+	if fresh {
+		// The membership must survive before anything is voted on.
+		if err := g.saveCheckpoint(); err != nil {
+			return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)
+		}
+	}
+	stable, err := h.stable.group(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	return g, h.startGroup(g, h.timing.config(false), store, stable, g.snaps)
+}
+
+// startGroup starts the library and makes the group known to the transport.
+func (h *Host) startGroup(g *Group, conf *hraft.Config, logs hraft.LogStore, stable hraft.StableStore,
+	snaps hraft.SnapshotStore,
+) error {
+	g.trans = newGroupTransport(h, g.id, g.plog)
+	conf.LocalID = hraft.ServerID(h.node.server())
+	conf.Logger = newHclog(g.logger)
+	r, err := hraft.NewRaft(conf, g.fsm, logs, stable, snaps, g.trans)
+	if err != nil {
+		g.trans.cancel()
+		return fmt.Errorf("start raft group %s: %w", g.id, err)
+	}
+	g.raft = r
+	if g.snaps != nil {
+		g.snaps.started.Store(true)
+	}
+	h.watch(g)
+	if err := h.register(g); err != nil {
+		return errors.Join(err, r.Shutdown().Error())
+	}
+	return nil
+}

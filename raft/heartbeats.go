@@ -1,0 +1,138 @@
+package raft
+
+import (
+	"context"
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+)
+
+// heartbeats coalesces the heartbeats of all groups to one peer: one frame every beatInterval carries those of all groups
+// that are due, instead of a request per group.
+type heartbeats struct {
+	peer *peer
+
+	mu  sync.Mutex
+	due []*beat
+
+	// lastAnswer is when the peer last answered a frame of heartbeats, in Unix nanoseconds; 0 while the link is down.
+	lastAnswer atomic.Int64
+}
+
+// beat is one group's heartbeat on its way.
+type beat struct {
+	group GroupID
+	term  uint64
+	done  chan beatAnswer // capacity 1
+}
+
+type beatAnswer struct {
+	resp hraft.AppendEntriesResponse
+	err  error
+}
+
+const (
+	// beatInterval is how long a group's heartbeat waits for company.
+	beatInterval = 50 * time.Millisecond
+	// idleBeats is after how many intervals without any group's heartbeat an empty frame is sent, to know that the
+	// node lives.
+	idleBeats = 10
+	beatLen   = groupIDLen + 8
+)
+
+// send queues a group's heartbeat and waits for its answer.
+func (h *heartbeats) send(ctx context.Context, g GroupID, term uint64) (hraft.AppendEntriesResponse, error) {
+	if h.peer.current() == nil {
+		return hraft.AppendEntriesResponse{}, ErrUnreachable
+	}
+	b := &beat{group: g, term: term, done: make(chan beatAnswer, 1)}
+	h.mu.Lock()
+	h.due = append(h.due, b)
+	h.mu.Unlock()
+	select {
+	case a := <-b.done:
+		return a.resp, a.err
+	case <-ctx.Done():
+		return hraft.AppendEntriesResponse{}, ErrClosed
+	case <-time.After(h.peer.host.timing.Heartbeat):
+		return hraft.AppendEntriesResponse{}, ErrUnreachable
+	}
+}
+
+// run sends due heartbeats over one session until stop. A peer that does not answer for a heartbeat timeout loses the
+// session: its connections may hang without ever breaking.
+func (h *heartbeats) run(s *session, stop <-chan struct{}) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	h.lastAnswer.Store(time.Now().UnixNano())
+	defer h.lastAnswer.Store(0)
+	ticker := time.NewTicker(beatInterval)
+	defer ticker.Stop()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer h.fail()
+	for idle := 0; ; {
+		select {
+		case <-stop:
+			cancel()
+			return
+		case <-ticker.C:
+		}
+		h.mu.Lock()
+		due := h.due
+		h.due = nil
+		h.mu.Unlock()
+		if len(due) == 0 {
+			if idle++; idle < idleBeats {
+				continue
+			}
+		}
+		idle = 0
+		if time.Since(time.Unix(0, h.lastAnswer.Load())) > h.peer.host.timing.Heartbeat {
+			h.peer.logger().Warn("peer does not answer heartbeats")
+			s.conns[classControl].close()
+		}
+		wg.Go(func() { h.exchange(ctx, s, due) })
+	}
+}
+
+// fail answers what is still queued when the link went down.
+func (h *heartbeats) fail() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, b := range h.due {
+		b.done <- beatAnswer{err: ErrUnreachable}
+	}
+	h.due = nil
+}
+
+func (h *heartbeats) exchange(ctx context.Context, s *session, due []*beat) {
+	body := make([]byte, 0, len(due)*beatLen)
+	for _, b := range due {
+		body = b.group.appendTo(body)
+		body = binary.BigEndian.AppendUint64(body, b.term)
+	}
+	answer, err := s.conns[classControl].request(ctx, frameHeartbeats, body, nil)
+	if err == nil {
+		h.lastAnswer.Store(time.Now().UnixNano())
+	}
+	r := &reader{b: answer}
+	for _, b := range due {
+		a := beatAnswer{err: err}
+		if err == nil {
+			if known := r.bool(); known {
+				a.resp = r.appendResponse(h.peer.node)
+			} else {
+				a.err = ErrUnknownGroup
+			}
+			if r.err != nil {
+				a.err = r.err
+			}
+		}
+		b.done <- a
+	}
+	h.peer.host.pool.Put(answer)
+}

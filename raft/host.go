@@ -1,0 +1,348 @@
+package raft
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+)
+
+// HostConfig says how to run a node's groups.
+type HostConfig struct {
+	Node     NodeID
+	Dir      string       // where terms and votes are kept; exists
+	Listener net.Listener // for the other nodes; nil when there are none
+	// Dial connects to a node's peer listener.
+	Dial   func(ctx context.Context, node NodeID) (net.Conn, error)
+	Logger *slog.Logger
+	Timing Timing
+}
+
+// Service answers Calls of other nodes.
+type Service func(ctx context.Context, from NodeID, payload []byte) ([]byte, error)
+
+// Host runs the Raft groups of one node: their transport, terms and votes, checkpoints and leadership changes. All
+// methods are safe for concurrent use.
+type Host struct {
+	node        NodeID
+	dir         string
+	logger      *slog.Logger
+	timing      Timing
+	dial        func(ctx context.Context, node NodeID) (net.Conn, error)
+	incarnation uint64
+	stable      *stableDB
+	pool        buffers
+	events      leadershipEvents
+
+	ctx      context.Context
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+	listener net.Listener
+
+	mu       sync.Mutex // guards what follows
+	groups   map[GroupID]*Group
+	opened   chan struct{} // closed and replaced when a group opens
+	peers    map[NodeID]*peer
+	services map[uint8]Service
+	inbounds map[net.Conn]struct{}
+	closed   bool
+}
+
+// NewHost opens the node's term store and starts to listen. Close releases both.
+func NewHost(c HostConfig) (*Host, error) {
+	stable, err := openStableDB(filepath.Join(c.Dir, "stable.db"))
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{
+		node: c.Node, dir: c.Dir, logger: c.Logger, timing: c.Timing.withDefaults(), dial: c.Dial, stable: stable,
+		listener: c.Listener, groups: map[GroupID]*Group{}, opened: make(chan struct{}), peers: map[NodeID]*peer{},
+		services: map[uint8]Service{}, inbounds: map[net.Conn]struct{}{},
+	}
+	var nonce [8]byte
+	if _, err := rand.Read(nonce[:]); err != nil {
+		return nil, errors.Join(err, stable.Close())
+	}
+	h.incarnation = binary.BigEndian.Uint64(nonce[:]) | 1
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.events.init(h)
+	h.running.Go(func() { h.events.run(h.ctx) })
+	h.running.Go(func() { h.tick(h.ctx) })
+	if h.listener != nil {
+		h.running.Go(h.accept)
+	}
+	return h, nil
+}
+
+// Node returns this node's id.
+func (h *Host) Node() NodeID { return h.node }
+
+// Handle registers what answers Calls to service on this node.
+func (h *Host) Handle(service uint8, f Service) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.services[service] = f
+}
+
+// Call sends a request to a service on another node, or this one, and returns its answer. ErrUnreachable when the
+// node is down; a *RemoteError when the service failed.
+func (h *Host) Call(ctx context.Context, to NodeID, service uint8, payload []byte) ([]byte, error) {
+	if to == h.node {
+		return h.answer(ctx, to, service, payload)
+	}
+	p := h.peer(to)
+	if p == nil {
+		return nil, fmt.Errorf("%w: node %d", ErrUnreachable, to)
+	}
+	body := append([]byte{service}, payload...)
+	return p.request(ctx, classData+int(service)%(linkClasses-classData), frameCall, body)
+}
+
+func (h *Host) answer(ctx context.Context, from NodeID, service uint8, payload []byte) ([]byte, error) {
+	h.mu.Lock()
+	f := h.services[service]
+	h.mu.Unlock()
+	if f == nil {
+		return nil, fmt.Errorf("no service %d on node %d", service, h.node)
+	}
+	return f(ctx, from, payload)
+}
+
+// Connect keeps a link to node from now on, if there is none yet.
+func (h *Host) Connect(node NodeID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if node == h.node || h.peers[node] != nil || h.closed {
+		return
+	}
+	p := newPeer(h, node)
+	h.peers[node] = p
+	h.running.Go(func() { p.run(h.ctx) })
+}
+
+// Alive says whether node answered within a heartbeat timeout; this node always is.
+func (h *Host) Alive(node NodeID) bool {
+	if node == h.node {
+		return true
+	}
+	p := h.peer(node)
+	if p == nil {
+		return false
+	}
+	last := p.beats.lastAnswer.Load()
+	return last != 0 && time.Since(time.Unix(0, last)) < h.timing.Heartbeat
+}
+
+func (h *Host) peer(n NodeID) *peer {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.peers[n]
+}
+
+func (h *Host) lookup(id GroupID) *Group {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.groups[id]
+}
+
+// awaitGroup returns the group, giving it some time to open.
+func (h *Host) awaitGroup(ctx context.Context, id GroupID, patience time.Duration) (*Group, error) {
+	h.mu.Lock()
+	g, opened := h.groups[id], h.opened
+	h.mu.Unlock()
+	if g != nil {
+		return g, nil
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case <-opened:
+		case <-timer.C:
+			return nil, fmt.Errorf("%w: %s", ErrUnknownGroup, id)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		h.mu.Lock()
+		g, opened = h.groups[id], h.opened
+		h.mu.Unlock()
+		if g != nil {
+			return g, nil
+		}
+	}
+}
+
+func (h *Host) register(g *Group) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return ErrClosed
+	}
+	if h.groups[g.id] != nil {
+		return fmt.Errorf("raft group %s is already open", g.id)
+	}
+	h.groups[g.id] = g
+	close(h.opened)
+	h.opened = make(chan struct{})
+	return nil
+}
+
+func (h *Host) forget(g *Group) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.groups[g.id] == g {
+		delete(h.groups, g.id)
+	}
+}
+
+// Remove forgets the terms and votes of a group that is deleted for good.
+func (h *Host) Remove(id GroupID) error {
+	if err := h.stable.remove(id); err != nil {
+		return fmt.Errorf("remove raft group %s: %w", id, err)
+	}
+	return nil
+}
+
+func (h *Host) accept() {
+	for {
+		nc, err := h.listener.Accept()
+		if err != nil {
+			if h.ctx.Err() == nil {
+				h.logger.Error("peer listener failed", "err", err)
+			}
+			return
+		}
+		h.mu.Lock()
+		if h.closed {
+			h.mu.Unlock()
+			_ = nc.Close()
+			return
+		}
+		h.inbounds[nc] = struct{}{}
+		h.running.Go(func() {
+			in := &inbound{host: h, nc: nc}
+			if err := in.serve(h.ctx); err != nil && h.ctx.Err() == nil {
+				h.logger.Warn("peer connection ended", "from", nc.RemoteAddr(), "peer", in.from, "err", err)
+			}
+			_ = nc.Close()
+			h.mu.Lock()
+			delete(h.inbounds, nc)
+			h.mu.Unlock()
+		})
+		h.mu.Unlock()
+	}
+}
+
+// snapshotGroups returns the groups that have a log of their own.
+func (h *Host) snapshotGroups() []*Group {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	groups := make([]*Group, 0, len(h.groups))
+	for _, g := range h.groups {
+		groups = append(groups, g)
+	}
+	return groups
+}
+
+// tick saves positions of groups that moved.
+func (h *Host) tick(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			for _, g := range h.snapshotGroups() {
+				if g.plog == nil || g.plog.Failed() != nil || !g.checkpointDue(now) {
+					continue
+				}
+				if err := g.saveCheckpoint(); err != nil && ctx.Err() == nil {
+					h.logger.Error("checkpoint failed", "group", g.id, "err", err)
+				}
+			}
+		}
+	}
+}
+
+// Close stops all groups and connections.
+func (h *Host) Close() error {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var errs error
+	for _, g := range h.snapshotGroups() {
+		wg.Go(func() {
+			err := g.Close()
+			mu.Lock()
+			defer mu.Unlock()
+			errs = errors.Join(errs, err)
+		})
+	}
+	wg.Wait()
+	h.cancel()
+	if h.listener != nil {
+		errs = errors.Join(errs, h.listener.Close())
+	}
+	h.running.Wait()
+	return errors.Join(errs, h.stable.Close())
+}
+
+// Timing holds the timeouts of elections. Zero values mean the defaults.
+type Timing struct {
+	// Heartbeat is how long a follower hears nothing before it suspects its leader (it then waits for up to as long
+	// again, at random), and how long a node may be silent before its link counts as dead. Default 2 s.
+	Heartbeat time.Duration
+	// Election is how long a candidate waits for votes. Default 1 s.
+	Election time.Duration
+	// Lease is how long a leader may be without a majority before it steps down. Default 1.5 s.
+	Lease time.Duration
+	// Commit is how long a follower may wait to learn that an entry is committed when nothing follows it. Default 500 ms.
+	Commit time.Duration
+}
+
+func (t Timing) withDefaults() Timing {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&t.Heartbeat, 2*time.Second)
+	def(&t.Election, 1*time.Second)
+	def(&t.Lease, 1500*time.Millisecond)
+	def(&t.Commit, 500*time.Millisecond)
+	return t
+}
+
+// metadataCommit is short: every broker answers clients from its copy of the metadata.
+const metadataCommit = 20 * time.Millisecond
+
+func (t Timing) config(metadata bool) *hraft.Config {
+	c := hraft.DefaultConfig()
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = t.Heartbeat, max(t.Election, t.Heartbeat), t.Lease
+	c.CommitTimeout = t.Commit
+	c.MaxAppendEntries = 1024
+	c.BatchApplyCh = true
+	c.ShutdownOnRemove = false
+	c.NoLegacyTelemetry = true
+	if metadata {
+		c.CommitTimeout = metadataCommit
+		return c
+	}
+	// The log is the data and is trimmed by retention, never compacted into a snapshot by the library.
+	c.SnapshotThreshold = 1<<64 - 1
+	c.SnapshotInterval = 1000 * time.Hour
+	c.TrailingLogs = 1<<64 - 1
+	c.NoSnapshotRestoreOnStart = true
+	return c
+}

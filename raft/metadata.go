@@ -1,0 +1,132 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	hraft "github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"golang.org/x/sync/semaphore"
+
+	"balsa/log"
+	"balsa/log/batch"
+)
+
+// MetadataGroup is the id of the cluster-metadata group.
+var MetadataGroup = GroupID{}
+
+// retainedSnapshots is how many snapshots of the metadata stay on disk.
+const retainedSnapshots = 2
+
+// metadataGroup keeps what OpenMetadata opened beside the group.
+type metadataStore struct {
+	bolt *raftboltdb.BoltStore
+}
+
+// Metadata is the replica of the cluster-metadata group.
+type Metadata struct {
+	*Group
+	store metadataStore
+}
+
+// OpenMetadata starts the node's replica of the cluster-metadata group: small, so the library's own way serves it, with
+// its log in raft-boltdb and whole snapshots in files. dir exists. voters is the initial membership, the same on every node.
+func (h *Host) OpenMetadata(dir string, voters []NodeID, machine StateMachine) (*Metadata, error) {
+	bolt, err := raftboltdb.New(raftboltdb.Options{Path: filepath.Join(dir, "raft.db")})
+	if err != nil {
+		return nil, fmt.Errorf("open metadata log: %w", err)
+	}
+	g := &Group{
+		id: MetadataGroup, host: h, logger: h.logger.With("group", "metadata"), machine: machine,
+		inflight: semaphore.NewWeighted(inflightBytes), fsm: &metadataState{machine: machine},
+	}
+	if len(voters) > 0 {
+		g.preferred = voters[0]
+	}
+	g.proposals.release = g.inflight.Release
+	g.leadership.Store(&Leadership{Leader: NoNode})
+	m := &Metadata{Group: g, store: metadataStore{bolt: bolt}}
+	if err := h.startMetadata(m, dir, voters); err != nil {
+		return nil, errors.Join(err, bolt.Close())
+	}
+	return m, nil
+}
+
+func (h *Host) startMetadata(m *Metadata, dir string, voters []NodeID) error {
+	logger := newHclog(m.logger)
+	snaps, err := hraft.NewFileSnapshotStoreWithLogger(dir, retainedSnapshots, logger)
+	if err != nil {
+		return fmt.Errorf("open metadata snapshots: %w", err)
+	}
+	conf := h.timing.config(true)
+	conf.LocalID, conf.Logger = hraft.ServerID(h.node.server()), logger
+	exists, err := hraft.HasExistingState(m.store.bolt, m.store.bolt, snaps)
+	if err != nil {
+		return fmt.Errorf("read metadata log: %w", err)
+	}
+	if !exists {
+		trans := newGroupTransport(h, MetadataGroup, nil)
+		err := hraft.BootstrapCluster(conf, m.store.bolt, m.store.bolt, snaps, trans, voterConfiguration(voters))
+		if err != nil {
+			return fmt.Errorf("bootstrap metadata group: %w", err)
+		}
+	}
+	return h.startGroup(m.Group, conf, m.store.bolt, m.store.bolt, snaps)
+}
+
+// Close stops the replica and closes its log.
+func (m *Metadata) Close() error {
+	return errors.Join(m.Group.Close(), m.store.bolt.Close())
+}
+
+// MetadataExists says whether dir holds a metadata log, that is, whether the node was started before.
+func MetadataExists(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "raft.db"))
+	return err == nil
+}
+
+// metadataState is hraft.FSM over the metadata's StateMachine.
+type metadataState struct {
+	mu      sync.Mutex // Snapshot may run beside Apply
+	machine StateMachine
+}
+
+func (f *metadataState) Apply(l *hraft.Log) any {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.machine.Apply([]Entry{{
+		Index: log.Index(l.Index), Epoch: log.Epoch(l.Term), Kind: batch.KindData, Payload: l.Data,
+	}})
+	return nil
+}
+
+func (f *metadataState) Snapshot() (hraft.FSMSnapshot, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return metadataSnapshot(f.machine.Snapshot()), nil
+}
+
+func (f *metadataState) Restore(r io.ReadCloser) error {
+	b, err := io.ReadAll(r)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return fmt.Errorf("read metadata snapshot: %w", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.machine.Restore(b)
+}
+
+type metadataSnapshot []byte
+
+func (s metadataSnapshot) Persist(sink hraft.SnapshotSink) error {
+	if _, err := sink.Write(s); err != nil {
+		return errors.Join(err, sink.Cancel())
+	}
+	return sink.Close()
+}
+
+func (s metadataSnapshot) Release() {}

@@ -1,0 +1,347 @@
+package raft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+
+	"balsa/log"
+)
+
+const (
+	// requestBytes bounds the record bytes of one append request; a longer run of entries goes as several.
+	requestBytes = 1 << 20
+	// linkPatience is how long an append waits for a broken link to come back before it fails. The library backs off for up
+	// to 10 s after failures; waiting here instead, replication resumes the moment the peer is back.
+	linkPatience = 30 * time.Second
+	// electionPatience bounds the wait for a vote.
+	electionPatience = 5 * time.Second
+)
+
+// groupTransport is one group's hraft.Transport over the links that all groups share.
+type groupTransport struct {
+	host     *Host
+	group    GroupID
+	plog     *log.Log // nil for the metadata group
+	requests chan hraft.RPC
+	ctx      context.Context // ends with the group
+	cancel   context.CancelFunc
+
+	mu        sync.Mutex
+	onBeat    func(hraft.RPC)
+	beatTerm  uint64 // the term of the last heartbeat handled inline
+	followers map[NodeID]*followerState
+}
+
+// followerState is what the leader's transport remembers about a follower, so as not to ask again.
+type followerState struct {
+	session *session // valid only for this life of the link
+	// the last acknowledged append
+	term, prevIndex, prevTerm, commit uint64
+	acked                             bool
+	// the last acknowledged heartbeat
+	beatTerm uint64
+	beatAt   time.Time
+}
+
+func newGroupTransport(h *Host, id GroupID, plog *log.Log) *groupTransport {
+	t := &groupTransport{
+		host: h, group: id, plog: plog, requests: make(chan hraft.RPC, 16), followers: map[NodeID]*followerState{},
+	}
+	t.ctx, t.cancel = context.WithCancel(h.ctx)
+	return t
+}
+
+// Consumer returns the channel of requests of other nodes.
+func (t *groupTransport) Consumer() <-chan hraft.RPC { return t.requests }
+
+// LocalAddr returns this node's address, which is its id.
+func (t *groupTransport) LocalAddr() hraft.ServerAddress {
+	return hraft.ServerAddress(t.host.node.server())
+}
+
+// AppendEntriesPipeline declines: the library's pipeline sends one request per trigger and measured slower.
+func (t *groupTransport) AppendEntriesPipeline(hraft.ServerID, hraft.ServerAddress) (hraft.AppendPipeline, error) {
+	return nil, hraft.ErrPipelineReplicationNotSupported
+}
+
+// EncodePeer returns a peer's address as bytes.
+func (t *groupTransport) EncodePeer(_ hraft.ServerID, a hraft.ServerAddress) []byte { return []byte(a) }
+
+// DecodePeer is the inverse of EncodePeer.
+func (t *groupTransport) DecodePeer(b []byte) hraft.ServerAddress { return hraft.ServerAddress(b) }
+
+// SetHeartbeatHandler takes the library's fast path for heartbeats.
+func (t *groupTransport) SetHeartbeatHandler(f func(hraft.RPC)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.onBeat = f
+}
+
+// AppendEntries replicates entries, or announces the leader.
+func (t *groupTransport) AppendEntries(id hraft.ServerID, _ hraft.ServerAddress, req *hraft.AppendEntriesRequest,
+	resp *hraft.AppendEntriesResponse,
+) error {
+	node := parseNode(string(id))
+	p := t.host.peer(node)
+	if p == nil {
+		return fmt.Errorf("%w: node %d", ErrUnreachable, node)
+	}
+	if len(req.Entries) == 0 && req.PrevLogEntry == 0 && req.LeaderCommitIndex == 0 {
+		return t.sendHeartbeat(p, req, resp)
+	}
+	s := p.current()
+	if s == nil {
+		ctx, cancel := context.WithTimeout(t.ctx, linkPatience)
+		var err error
+		s, err = p.await(ctx)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+	if len(req.Entries) == 0 && t.alreadyAcked(node, s, req, resp) {
+		return nil
+	}
+	if err := t.sendEntries(s, node, req, resp); err != nil {
+		return err
+	}
+	t.remember(node, s, req, resp)
+	return nil
+}
+
+// sendHeartbeat announces the leader. The library asks ten times per heartbeat timeout; a quarter is enough, so what was
+// acknowledged recently over a link that lives is answered here. (Nothing here relies on hraft's VerifyLeader, which
+// would need a real answer.)
+func (t *groupTransport) sendHeartbeat(p *peer, req *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) error {
+	s := p.current()
+	if s == nil {
+		return ErrUnreachable
+	}
+	t.mu.Lock()
+	f := t.follower(p.node)
+	fresh := f.session == s && f.beatTerm == req.Term && time.Since(f.beatAt) < t.host.timing.Heartbeat/4
+	t.mu.Unlock()
+	if fresh {
+		*resp = hraft.AppendEntriesResponse{RPCHeader: rpcHeader(p.node), Term: req.Term, Success: true}
+		return nil
+	}
+	sent := time.Now()
+	answer, err := p.beats.send(t.ctx, t.group, req.Term)
+	if err != nil {
+		return err
+	}
+	*resp = answer
+	if answer.Success {
+		t.mu.Lock()
+		f.session, f.beatTerm, f.beatAt = s, req.Term, sent
+		t.mu.Unlock()
+	}
+	return nil
+}
+
+func (t *groupTransport) follower(n NodeID) *followerState {
+	f := t.followers[n]
+	if f == nil {
+		f = &followerState{}
+		t.followers[n] = f
+	}
+	return f
+}
+
+// alreadyAcked answers an empty append that tells the follower nothing new: the library sends one every CommitTimeout.
+func (t *groupTransport) alreadyAcked(n NodeID, s *session, req *hraft.AppendEntriesRequest,
+	resp *hraft.AppendEntriesResponse,
+) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.follower(n)
+	if !f.acked || f.session != s || f.term != req.Term || f.prevIndex != req.PrevLogEntry ||
+		f.prevTerm != req.PrevLogTerm || f.commit != min(req.LeaderCommitIndex, req.PrevLogEntry) {
+		return false
+	}
+	*resp = hraft.AppendEntriesResponse{RPCHeader: rpcHeader(n), Term: req.Term, LastLog: req.PrevLogEntry, Success: true}
+	return true
+}
+
+func (t *groupTransport) remember(n NodeID, s *session, req *hraft.AppendEntriesRequest,
+	resp *hraft.AppendEntriesResponse,
+) {
+	last, lastTerm := req.PrevLogEntry, req.PrevLogTerm
+	if k := len(req.Entries); k > 0 {
+		last, lastTerm = req.Entries[k-1].Index, req.Entries[k-1].Term
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.follower(n)
+	f.session, f.acked = s, resp.Success
+	f.term, f.prevIndex, f.prevTerm, f.commit = req.Term, last, lastTerm, min(req.LeaderCommitIndex, last)
+}
+
+// sendEntries ships req in requests of at most requestBytes, one after another.
+func (t *groupTransport) sendEntries(s *session, n NodeID, req *hraft.AppendEntriesRequest,
+	resp *hraft.AppendEntriesResponse,
+) error {
+	h := appendHeader{
+		group: t.group, term: req.Term, prevIndex: req.PrevLogEntry, prevTerm: req.PrevLogTerm, batches: t.plog != nil,
+	}
+	rest := req.Entries
+	for {
+		body, records, sent, err := t.chunk(&h, req.LeaderCommitIndex, rest)
+		if err != nil {
+			return err
+		}
+		answer, err := s.conns[dataClass(t.group)].request(t.ctx, frameAppend, body, records)
+		records.Release()
+		if err != nil {
+			return err
+		}
+		r := &reader{b: answer}
+		*resp = r.appendResponse(n)
+		t.host.pool.Put(answer)
+		if r.err != nil {
+			return r.err
+		}
+		if !resp.Success || sent == len(rest) {
+			return nil
+		}
+		h.prevIndex, h.prevTerm = rest[sent-1].Index, rest[sent-1].Term
+		rest = rest[sent:]
+	}
+}
+
+// chunk prepares the next request of a run of entries and says how many are in it.
+func (t *groupTransport) chunk(h *appendHeader, commit uint64, rest []*hraft.Log) ([]byte, *log.Slice, int, error) {
+	sent := len(rest)
+	records := &log.Slice{}
+	if len(rest) > 0 && t.plog != nil {
+		first, last := log.Index(rest[0].Index), log.Index(rest[len(rest)-1].Index)
+		s, through, err := t.plog.ReadEntries(first, last, requestBytes)
+		if err != nil {
+			return nil, nil, 0, fmt.Errorf("read entries %d-%d to replicate: %w", first, last, err)
+		}
+		*records, sent = s, int(through-first)+1
+	}
+	h.count = uint32(sent)
+	// The follower takes the smaller of this and its own last index, which may lie in a part of its log that conflicts
+	// with ours and that this request does not reach (raft.go, appendEntries). So never beyond what it does reach.
+	h.commitIndex = min(commit, h.prevIndex+uint64(sent))
+	body := h.appendTo(make([]byte, 0, appendHeaderLen))
+	if t.plog == nil {
+		for _, l := range rest {
+			body = appendEntry(body, l)
+		}
+	}
+	return body, records, sent, nil
+}
+
+// RequestVote asks for a vote.
+func (t *groupTransport) RequestVote(id hraft.ServerID, _ hraft.ServerAddress, req *hraft.RequestVoteRequest,
+	resp *hraft.RequestVoteResponse,
+) error {
+	v := vote{term: req.Term, lastIndex: req.LastLogIndex, lastTerm: req.LastLogTerm, transfer: req.LeadershipTransfer}
+	node := parseNode(string(id))
+	answer, err := t.elect(node, frameVote, v)
+	*resp = hraft.RequestVoteResponse{RPCHeader: rpcHeader(node), Term: answer.term, Granted: answer.transfer}
+	return err
+}
+
+// RequestPreVote asks whether a vote would be granted (hraft.WithPreVote).
+func (t *groupTransport) RequestPreVote(id hraft.ServerID, _ hraft.ServerAddress, req *hraft.RequestPreVoteRequest,
+	resp *hraft.RequestPreVoteResponse,
+) error {
+	v := vote{term: req.Term, lastIndex: req.LastLogIndex, lastTerm: req.LastLogTerm}
+	node := parseNode(string(id))
+	answer, err := t.elect(node, framePreVote, v)
+	*resp = hraft.RequestPreVoteResponse{RPCHeader: rpcHeader(node), Term: answer.term, Granted: answer.transfer}
+	return err
+}
+
+// TimeoutNow tells the target to stand for election: the last step of a leadership transfer.
+func (t *groupTransport) TimeoutNow(id hraft.ServerID, _ hraft.ServerAddress, _ *hraft.TimeoutNowRequest,
+	resp *hraft.TimeoutNowResponse,
+) error {
+	node := parseNode(string(id))
+	_, err := t.elect(node, frameTimeoutNow, vote{})
+	*resp = hraft.TimeoutNowResponse{RPCHeader: rpcHeader(node)}
+	return err
+}
+
+func (t *groupTransport) elect(node NodeID, typ frameType, v vote) (vote, error) {
+	p := t.host.peer(node)
+	if p == nil {
+		return vote{}, fmt.Errorf("%w: node %d", ErrUnreachable, node)
+	}
+	ctx, cancel := context.WithTimeout(t.ctx, electionPatience)
+	defer cancel()
+	v.group = t.group
+	answer, err := p.request(ctx, classControl, typ, v.appendTo(nil))
+	if err != nil {
+		return vote{}, err
+	}
+	if typ == frameTimeoutNow {
+		return vote{}, nil
+	}
+	r := &reader{b: answer}
+	got := r.vote()
+	return got, r.err
+}
+
+// InstallSnapshot ships the position at the log start.
+func (t *groupTransport) InstallSnapshot(id hraft.ServerID, _ hraft.ServerAddress, req *hraft.InstallSnapshotRequest,
+	resp *hraft.InstallSnapshotResponse, data io.Reader,
+) error {
+	node := parseNode(string(id))
+	p := t.host.peer(node)
+	if p == nil {
+		return fmt.Errorf("%w: node %d", ErrUnreachable, node)
+	}
+	snapshot, err := io.ReadAll(data)
+	if err != nil {
+		return fmt.Errorf("read snapshot: %w", err)
+	}
+	if len(snapshot) > maxFrame/2 {
+		return errors.New("state machine too large to ship")
+	}
+	body := append(encodeSnapshotRequest(nil, t.group, req), snapshot...)
+	answer, err := p.request(t.ctx, dataClass(t.group), frameSnapshot, body)
+	if err != nil {
+		return err
+	}
+	r := &reader{b: answer}
+	a := r.appendResponse(node)
+	*resp = hraft.InstallSnapshotResponse{RPCHeader: rpcHeader(node), Term: a.Term, Success: a.Success}
+	return r.err
+}
+
+// heartbeat hands a leader's heartbeat to the library.
+func (t *groupTransport) heartbeat(from NodeID, term uint64, answer chan<- hraft.RPCResponse) {
+	rpc := hraft.RPC{
+		Command:  &hraft.AppendEntriesRequest{RPCHeader: rpcHeader(from), Term: term},
+		RespChan: answer,
+	}
+	t.mu.Lock()
+	handle, known := t.onBeat, t.beatTerm == term
+	t.beatTerm = term
+	t.mu.Unlock()
+	switch {
+	case handle == nil:
+	case known:
+		handle(rpc)
+	default:
+		go handle(rpc) // writes the new term to disk
+	}
+}
+
+// campaign makes the library stand for election at once, as a leadership transfer does.
+func (t *groupTransport) campaign() {
+	select {
+	case t.requests <- hraft.RPC{Command: &hraft.TimeoutNowRequest{RPCHeader: rpcHeader(t.host.node)}, RespChan: make(chan hraft.RPCResponse, 1)}:
+	default: // so many requests wait that a leader must be there
+	}
+}

@@ -1,0 +1,69 @@
+package partition
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"balsa/log"
+)
+
+// FetchArgs asks for records.
+type FetchArgs struct {
+	Offset             log.Offset
+	MaxBytes           int
+	MinOne             bool      // return the first batch even when it is larger than MaxBytes (KIP-74)
+	CurrentLeaderEpoch log.Epoch // -1: not checked
+	LastFetchedEpoch   log.Epoch // -1: no divergence check
+	ReadCommitted      bool
+}
+
+// Fetched is the answer. Slice must be released.
+type Fetched struct {
+	Slice            log.Slice
+	HighWatermark    log.Offset
+	LastStableOffset log.Offset
+	LogStartOffset   log.Offset
+	// DivergingEpoch is >= 0 when the fetcher's log diverged from this one: the largest epoch that both may share, which
+	// ends here at DivergingEnd (KIP-595).
+	DivergingEpoch log.Epoch
+	DivergingEnd   log.Offset
+}
+
+// Fetch reads committed records as ranges of files. Errors: NOT_LEADER_OR_FOLLOWER, OFFSET_OUT_OF_RANGE,
+// FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, KAFKA_STORAGE_ERROR. The offsets are filled in also with OFFSET_OUT_OF_RANGE.
+func (p *Partition) Fetch(a FetchArgs) (Fetched, error) {
+	if _, _, err := p.leader(a.CurrentLeaderEpoch); err != nil {
+		return Fetched{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, DivergingEpoch: -1}, err
+	}
+	// The last stable offset is the high watermark as long as there are no transactions.
+	hw := p.highWatermark()
+	f := Fetched{HighWatermark: hw, LastStableOffset: hw, LogStartOffset: p.logStartOffset(), DivergingEpoch: -1}
+	if a.LastFetchedEpoch >= 0 {
+		epoch, end, ok := p.plog.EpochEnd(a.LastFetchedEpoch)
+		if ok && (epoch < a.LastFetchedEpoch || end < a.Offset) {
+			f.DivergingEpoch, f.DivergingEnd = epoch, end
+			return f, nil
+		}
+	}
+	if a.Offset < f.LogStartOffset || a.Offset > p.plog.NextOffset() {
+		return f, kerr.OffsetOutOfRange
+	}
+	if a.Offset >= hw {
+		return f, nil
+	}
+	s, err := p.plog.Read(a.Offset, hw, a.MaxBytes, a.MinOne)
+	if err != nil {
+		return f, readError(err)
+	}
+	f.Slice = s
+	return f, nil
+}
+
+func readError(err error) error {
+	if errors.Is(err, log.ErrOffsetOutOfRange) {
+		return kerr.OffsetOutOfRange // trimmed since the check
+	}
+	return fmt.Errorf("%w: %w", kerr.KafkaStorageError, err)
+}

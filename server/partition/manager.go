@@ -1,0 +1,252 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"balsa/log"
+	"balsa/log/vfs"
+	"balsa/raft"
+	"balsa/server/cluster"
+)
+
+// Shards makes the state machines of coordinator shards; see package coordinator.
+type Shards interface {
+	Machine(shard int32) raft.StateMachine
+	Attach(shard int32, g *raft.Group)
+	Detach(shard int32)
+}
+
+// ManagerConfig is what a Manager works with. All fields but OnLeadership are required.
+type ManagerConfig struct {
+	Node     raft.NodeID
+	Dir      string // the data directory
+	FS       vfs.FS
+	Syncer   log.Syncer
+	Host     *raft.Host
+	Resolver *cluster.Resolver
+	Shards   Shards
+	Logger   *slog.Logger
+	Now      func() time.Time
+	// RetentionCheck is log.retention.check.interval.ms.
+	RetentionCheck time.Duration
+	// OnLeadership is told about every leadership change of a local replica, in order per replica; it must not block.
+	OnLeadership func(raft.GroupID, raft.Leadership)
+}
+
+// Manager holds the replicas of one node and keeps them in step with the cluster's metadata. Safe for concurrent use.
+type Manager struct {
+	ManagerConfig
+	dir   string
+	image atomic.Pointer[cluster.Image]
+
+	syncing sync.Mutex // one Sync at a time
+
+	mu       sync.RWMutex // guards replicas and aside
+	replicas map[raft.GroupID]*replica
+	aside    map[raft.GroupID]error // replicas that could not be opened, and why
+}
+
+const (
+	// openConcurrency is how many replicas are opened at once.
+	openConcurrency = 16
+	// tickInterval is how often replicas look at the clock, besides retention.
+	tickInterval = 5 * time.Second
+)
+
+// NewManager returns a Manager without replicas.
+func NewManager(c ManagerConfig) (*Manager, error) {
+	m := &Manager{
+		ManagerConfig: c, dir: path.Join(c.Dir, logsDir), replicas: map[raft.GroupID]*replica{},
+		aside: map[raft.GroupID]error{},
+	}
+	m.image.Store(cluster.NewImage())
+	if err := c.FS.MkdirAll(m.dir); err != nil {
+		return nil, fmt.Errorf("create %s: %w", m.dir, err)
+	}
+	return m, nil
+}
+
+// Get returns the local replica of a partition. Errors: UNKNOWN_TOPIC_OR_PARTITION when there is no such partition,
+// NOT_LEADER_OR_FOLLOWER when it is not on this node, KAFKA_STORAGE_ERROR when its log could not be opened.
+func (m *Manager) Get(topic cluster.TopicID, partition int32) (*Partition, error) {
+	id := raft.GroupID{Topic: topic, Partition: partition}
+	m.mu.RLock()
+	r, reason := m.replicas[id], m.aside[id]
+	m.mu.RUnlock()
+	switch {
+	case r != nil && r.partition != nil:
+		return r.partition, nil
+	case reason != nil:
+		return nil, fmt.Errorf("%w: %w", kerr.KafkaStorageError, reason)
+	}
+	t := m.image.Load().Topics[topic]
+	if t == nil || topic == cluster.CoordinatorTopic || partition < 0 || int(partition) >= len(t.Partitions) {
+		return nil, kerr.UnknownTopicOrPartition
+	}
+	return nil, kerr.NotLeaderForPartition
+}
+
+func (m *Manager) lookup(id raft.GroupID) *replica {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.replicas[id]
+}
+
+// Groups returns the Raft groups of all local replicas.
+func (m *Manager) Groups() []*raft.Group {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	groups := make([]*raft.Group, 0, len(m.replicas))
+	for _, r := range m.replicas {
+		groups = append(groups, r.group)
+	}
+	return groups
+}
+
+// Sync opens replicas that image assigns to this node, closes and deletes those that it no longer knows, and takes over
+// changed topic configurations.
+func (m *Manager) Sync(image *cluster.Image) {
+	m.syncing.Lock()
+	defer m.syncing.Unlock()
+	m.image.Store(image)
+	m.closeRemoved(image)
+	var missing []raft.GroupID
+	for _, t := range image.Topics {
+		for n, p := range t.Partitions {
+			id := raft.GroupID{Topic: t.ID, Partition: int32(n)}
+			if !slices.Contains(p.Replicas, m.Node) || m.setAside(id) {
+				continue
+			}
+			if r := m.lookup(id); r == nil {
+				missing = append(missing, id)
+			} else if r.partition != nil {
+				r.partition.SetConfig(m.Resolver.TopicConfig(image, t))
+			}
+		}
+	}
+	m.openAll(image, missing)
+}
+
+func (m *Manager) setAside(id raft.GroupID) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.aside[id] != nil
+}
+
+// openAll opens replicas, a bounded number at a time.
+func (m *Manager) openAll(image *cluster.Image, ids []raft.GroupID) {
+	slots := make(chan struct{}, openConcurrency)
+	var wg sync.WaitGroup
+	for _, id := range ids {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			r, fresh, err := m.open(id, image.Topics[id.Topic])
+			m.mu.Lock()
+			if err != nil {
+				m.aside[id] = err
+			} else {
+				m.replicas[id] = r
+			}
+			m.mu.Unlock()
+			if err != nil {
+				m.Logger.Error("replica set aside: it takes no part until it is repaired", "group", id, "err", err)
+				return
+			}
+			r.group.CampaignIfLeaderless(fresh)
+		})
+	}
+	wg.Wait()
+}
+
+// closeRemoved closes replicas that image does not assign to this node, and deletes their data.
+func (m *Manager) closeRemoved(image *cluster.Image) {
+	var removed []*replica
+	m.mu.Lock()
+	for id, r := range m.replicas {
+		if !assigned(image, id, m.Node) {
+			removed = append(removed, r)
+			delete(m.replicas, id)
+		}
+	}
+	for id := range m.aside {
+		if !assigned(image, id, m.Node) {
+			delete(m.aside, id)
+		}
+	}
+	m.mu.Unlock()
+	for _, r := range removed {
+		if err := errors.Join(r.close(m.Shards), m.discard(r.id)); err != nil {
+			m.Logger.Error("could not remove a deleted replica", "group", r.id, "err", err)
+		}
+	}
+}
+
+// Run ticks the replicas until ctx ends.
+func (m *Manager) Run(ctx context.Context) {
+	interval := min(tickInterval, m.RetentionCheck)
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		m.mu.RLock()
+		replicas := make([]*replica, 0, len(m.replicas))
+		for _, r := range m.replicas {
+			replicas = append(replicas, r)
+		}
+		m.mu.RUnlock()
+		for _, r := range replicas {
+			if err := m.tick(r, interval); err != nil && ctx.Err() == nil && !errors.Is(err, log.ErrClosed) {
+				m.Logger.Error("housekeeping failed", "group", r.id, "err", err)
+			}
+		}
+	}
+}
+
+func (m *Manager) tick(r *replica, interval time.Duration) error {
+	if r.plog.Failed() != nil {
+		return nil // said when it failed
+	}
+	if r.partition == nil {
+		return r.plog.Tick(m.Now())
+	}
+	return r.partition.tick(m.Now(), interval)
+}
+
+// Close closes all replicas; their data stays.
+func (m *Manager) Close() error {
+	m.syncing.Lock()
+	defer m.syncing.Unlock()
+	m.mu.Lock()
+	replicas := m.replicas
+	m.replicas = map[raft.GroupID]*replica{}
+	m.mu.Unlock()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var errs error
+	for _, r := range replicas {
+		wg.Go(func() {
+			if err := r.close(m.Shards); err != nil {
+				mu.Lock()
+				errs = errors.Join(errs, err)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return errs
+}

@@ -1,0 +1,87 @@
+package partition
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"balsa/log"
+	"balsa/raft"
+	"balsa/server/cluster"
+)
+
+// Partition is one local replica. All methods are safe for concurrent use.
+type Partition struct {
+	Topic string
+	ID    raft.GroupID
+
+	now     func() time.Time
+	plog    *log.Log
+	group   atomic.Pointer[raft.Group]
+	machine *machine
+	config  atomic.Pointer[cluster.TopicConfig]
+	notify  func(*Partition, raft.Leadership)
+
+	hw       atomic.Int64 // high watermark: the offset after the last committed record
+	logStart atomic.Int64
+	waiters  waiters
+
+	mu      sync.Mutex          // orders produced batches: held from the sequence check to the proposal
+	pending map[int64]*inFlight // by producer id; proposals whose outcome is not known yet
+	leading raft.Leadership     // in whose term pending was filled
+}
+
+func (p *Partition) highWatermark() log.Offset  { return log.Offset(p.hw.Load()) }
+func (p *Partition) logStartOffset() log.Offset { return log.Offset(p.logStart.Load()) }
+
+// Leadership returns what this replica knows about the partition's leader.
+func (p *Partition) Leadership() raft.Leadership {
+	g := p.group.Load()
+	if g == nil {
+		return raft.Leadership{Leader: raft.NoNode}
+	}
+	return g.Leadership()
+}
+
+// Size returns the bytes of the partition on this disk.
+func (p *Partition) Size() int64 { return p.plog.Size() }
+
+// Offsets returns the log start offset, the high watermark and the log end offset of this replica.
+func (p *Partition) Offsets() (start, hw, end log.Offset) {
+	return p.logStartOffset(), p.highWatermark(), p.plog.NextOffset()
+}
+
+// leader returns the group if this replica may speak for the partition. currentEpoch is the leader epoch that the client
+// believes in, or -1 (KIP-320).
+func (p *Partition) leader(currentEpoch log.Epoch) (*raft.Group, raft.Leadership, error) {
+	g := p.group.Load()
+	if g == nil {
+		return nil, raft.Leadership{}, kerr.NotLeaderForPartition
+	}
+	l := g.Leadership()
+	if currentEpoch >= 0 && currentEpoch < l.Epoch {
+		return nil, l, kerr.FencedLeaderEpoch
+	}
+	if currentEpoch > l.Epoch {
+		return nil, l, kerr.UnknownLeaderEpoch
+	}
+	if l.Leader != g.Host() || !l.Ready {
+		return nil, l, kerr.NotLeaderForPartition
+	}
+	return g, l, nil
+}
+
+func (p *Partition) leadershipChanged(l raft.Leadership) {
+	if p.notify != nil {
+		p.notify(p, l)
+	}
+	p.waiters.each((*Waiter).wake)
+}
+
+// SetConfig takes a changed topic configuration.
+func (p *Partition) SetConfig(c cluster.TopicConfig) {
+	p.config.Store(&c)
+	p.plog.SetConfig(logConfig(c))
+}

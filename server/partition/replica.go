@@ -1,0 +1,176 @@
+package partition
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"balsa/log"
+	"balsa/raft"
+	"balsa/server/cluster"
+)
+
+// replica is a local replica with what it stands on: a partition, or a coordinator shard.
+type replica struct {
+	id        raft.GroupID
+	dir       string
+	plog      *log.Log
+	group     *raft.Group
+	partition *Partition // nil for a coordinator shard
+	shard     int32
+	closed    chan struct{}
+}
+
+// shardConfig is the configuration of the coordinator shards' logs: small segments, because a shard's state is saved with
+// its position and the log before it deleted.
+var shardConfig = log.Config{
+	SegmentBytes: 16 << 20, SegmentAge: 7 * 24 * time.Hour, IndexIntervalBytes: 4096, FlushEveryAppend: true,
+}
+
+const (
+	deletedSuffix = ".deleted"
+	logsDir       = "logs"
+)
+
+// open opens the log and starts the Raft group of one replica. fresh says that it did not exist before.
+func (m *Manager) open(id raft.GroupID, t *cluster.Topic) (r *replica, fresh bool, err error) {
+	r = &replica{id: id, dir: path.Join(m.dir, id.String()), shard: id.Partition, closed: make(chan struct{})}
+	exists, err := m.FS.Exists(r.dir)
+	if err != nil {
+		return nil, false, fmt.Errorf("open replica %s: %w", id, err)
+	}
+	config := shardConfig
+	var topic cluster.TopicConfig
+	if t.ID != cluster.CoordinatorTopic {
+		topic = m.Resolver.TopicConfig(m.image.Load(), t)
+		config = logConfig(topic)
+	}
+	plog, checkpoint, err := log.Open(r.dir, log.Options{FS: m.FS, Syncer: m.Syncer, Config: config, Now: m.Now})
+	if err != nil {
+		return nil, false, fmt.Errorf("open log of %s-%d: %w", t.Name, id.Partition, err)
+	}
+	r.plog = plog
+	if err := m.start(r, t, topic, checkpoint); err != nil {
+		return nil, false, errors.Join(err, plog.Close())
+	}
+	return r, !exists, nil
+}
+
+func (m *Manager) start(r *replica, t *cluster.Topic, config cluster.TopicConfig, checkpoint log.Checkpoint) error {
+	c := raft.GroupConfig{
+		ID: r.id, Log: r.plog, Checkpoint: checkpoint, Voters: t.Partitions[r.id.Partition].Replicas,
+	}
+	if t.ID == cluster.CoordinatorTopic {
+		c.Machine, c.NeedPayload, c.Disposable = m.Shards.Machine(r.shard), true, true
+	} else {
+		r.partition = m.newPartition(r, t, config)
+		c.Machine = r.partition.machine
+	}
+	c.Machine = &observed{c.Machine, r.id, m.OnLeadership}
+	g, err := m.Host.Open(c)
+	if err != nil {
+		return err
+	}
+	r.group = g
+	if r.partition == nil {
+		m.Shards.Attach(r.shard, g)
+		return nil
+	}
+	g.SetLogStart(r.partition.logStartOffset())
+	r.partition.group.Store(g)
+	return nil
+}
+
+func (m *Manager) newPartition(r *replica, t *cluster.Topic, config cluster.TopicConfig) *Partition {
+	p := &Partition{Topic: t.Name, ID: r.id, now: m.Now, plog: r.plog, pending: map[int64]*inFlight{}}
+	p.config.Store(&config)
+	p.machine = &machine{p: p, producers: newProducerTable()}
+	return p
+}
+
+// observed tells the node's leader table about leadership changes, before the machine.
+type observed struct {
+	raft.StateMachine
+	id raft.GroupID
+	on func(raft.GroupID, raft.Leadership)
+}
+
+func (o *observed) LeadershipChanged(l raft.Leadership) {
+	if o.on != nil {
+		o.on(o.id, l)
+	}
+	o.StateMachine.LeadershipChanged(l)
+}
+
+// close stops the replica and closes its log.
+func (r *replica) close(shards Shards) error {
+	if r.partition == nil {
+		shards.Detach(r.shard)
+	}
+	err := r.group.Close()
+	if r.partition != nil {
+		r.partition.waiters.each((*Waiter).wake)
+	}
+	return errors.Join(err, r.plog.Close())
+}
+
+// discard removes a closed replica's data: renamed first, so that a half-done removal is known for what it is.
+func (m *Manager) discard(id raft.GroupID) error {
+	dir := path.Join(m.dir, id.String())
+	dead := dir + deletedSuffix
+	if err := m.FS.RemoveAll(dead); err != nil {
+		return fmt.Errorf("remove %s: %w", dead, err)
+	}
+	if err := m.FS.Rename(dir, dead); err != nil {
+		return fmt.Errorf("remove %s: %w", dir, err)
+	}
+	if err := m.FS.SyncDir(m.dir); err != nil {
+		return fmt.Errorf("remove %s: %w", dir, err)
+	}
+	if err := m.Host.Remove(id); err != nil {
+		return err
+	}
+	if err := m.FS.RemoveAll(dead); err != nil {
+		return fmt.Errorf("remove %s: %w", dead, err)
+	}
+	return nil
+}
+
+// RemoveOrphans deletes the data of replicas that the metadata no longer knows, left by a crash or by deletions while this
+// node was down. Call it once the image is known to be current.
+func (m *Manager) RemoveOrphans() error {
+	names, err := m.FS.ReadDir(m.dir)
+	if err != nil {
+		return fmt.Errorf("list replicas: %w", err)
+	}
+	image := m.image.Load()
+	var errs error
+	for _, name := range names {
+		if strings.HasSuffix(name, deletedSuffix) {
+			errs = errors.Join(errs, m.FS.RemoveAll(path.Join(m.dir, name)))
+			continue
+		}
+		id, ok := raft.ParseGroupID(name)
+		if !ok || m.lookup(id) != nil || assigned(image, id, m.Node) {
+			continue
+		}
+		m.Logger.Info("removing a replica that is no longer assigned to this node", "group", id)
+		errs = errors.Join(errs, m.discard(id))
+	}
+	return errs
+}
+
+func assigned(image *cluster.Image, id raft.GroupID, node raft.NodeID) bool {
+	t := image.Topics[id.Topic]
+	if t == nil || int(id.Partition) >= len(t.Partitions) {
+		return false
+	}
+	for _, n := range t.Partitions[id.Partition].Replicas {
+		if n == node {
+			return true
+		}
+	}
+	return false
+}

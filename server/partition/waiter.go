@@ -1,0 +1,86 @@
+package partition
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"balsa/log"
+)
+
+// Waiter is woken when the partitions that it watches grow: a parked fetch. One Waiter can watch many partitions. It costs
+// nothing while nothing happens.
+type Waiter struct {
+	c    chan struct{}
+	need atomic.Int64
+}
+
+// NewWaiter makes a Waiter whose C gets a value when at least minBytes were committed, on all watched partitions together,
+// since Watch, or when any of them changed leader or log start.
+func NewWaiter(minBytes int64) *Waiter {
+	w := &Waiter{c: make(chan struct{}, 1)}
+	w.need.Store(max(minBytes, 1))
+	return w
+}
+
+// C is signalled at most once between receives.
+func (w *Waiter) C() <-chan struct{} { return w.c }
+
+func (w *Waiter) grew(bytes int64) {
+	if w.need.Add(-bytes) <= 0 {
+		w.wake()
+	}
+}
+
+func (w *Waiter) wake() {
+	select {
+	case w.c <- struct{}{}:
+	default:
+	}
+}
+
+// waiters is a partition's parked fetches.
+type waiters struct {
+	count atomic.Int32 // so that a commit with nobody waiting takes no lock
+	mu    sync.Mutex
+	set   map[*Waiter]struct{}
+}
+
+func (ws *waiters) add(w *Waiter) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.set == nil {
+		ws.set = map[*Waiter]struct{}{}
+	}
+	ws.set[w] = struct{}{}
+	ws.count.Store(int32(len(ws.set)))
+}
+
+func (ws *waiters) remove(w *Waiter) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	delete(ws.set, w)
+	ws.count.Store(int32(len(ws.set)))
+}
+
+func (ws *waiters) each(f func(*Waiter)) {
+	if ws.count.Load() == 0 {
+		return
+	}
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for w := range ws.set {
+		f(w)
+	}
+}
+
+// Watch registers w. It fires at once when the high watermark is already beyond knownHW, the one that the caller saw
+// when it decided to wait, so that no growth in between is missed.
+func (p *Partition) Watch(w *Waiter, knownHW log.Offset) {
+	p.waiters.add(w)
+	if p.highWatermark() != knownHW {
+		w.wake()
+	}
+}
+
+// Unwatch removes w.
+func (p *Partition) Unwatch(w *Waiter) { p.waiters.remove(w) }
