@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"slices"
 
 	"balsa/raft"
@@ -13,8 +14,9 @@ import (
 // that do not yet share a partition of the topic, so that when one fails the others take over alike. Then the replica that
 // leads fewest partitions becomes the preferred leader.
 type placer struct {
-	brokers []candidate // in ring order: the start was chosen at random by the caller
-	loads   loads       // of all topics; kept up to date for the next topic of the same request
+	brokers []candidate
+	loads   loads // of all topics; kept up to date for the next topic of the same request
+	random  *rand.Rand
 	racks   bool
 	shared  [][]int // how many partitions of the topic two brokers share, by position
 }
@@ -61,9 +63,9 @@ func countLoads(img *Image) loads {
 }
 
 // newPlacer returns a placer for a topic that already has the partitions existing. Brokers that are not alive are used only
-// when there are fewer than replicationFactor others. Ties go round the brokers from a random start.
+// when there are fewer than replicationFactor others.
 func (d *Decider) newPlacer(img *Image, l loads, existing []Partition, replicationFactor int) *placer {
-	p := &placer{loads: l, racks: true}
+	p := &placer{loads: l, random: d.Rand, racks: true}
 	alive := 0
 	for _, id := range d.knownBrokers(img) {
 		c := candidate{id: id, rack: img.Brokers[id].Rack, alive: d.Alive(id), total: l.of(id)}
@@ -76,10 +78,6 @@ func (d *Decider) newPlacer(img *Image, l loads, existing []Partition, replicati
 	}
 	if alive >= replicationFactor {
 		p.brokers = slices.DeleteFunc(p.brokers, func(c candidate) bool { return !c.alive })
-	}
-	if n := len(p.brokers); n > 0 {
-		start := d.Rand.IntN(n)
-		p.brokers = slices.Concat(p.brokers[start:], p.brokers[:start])
 	}
 	p.shared = make([][]int, len(p.brokers))
 	for i := range p.shared {
@@ -118,17 +116,26 @@ func (p *placer) share(set []int) {
 	}
 }
 
-// placeAll returns the replicas of the next n partitions.
+// placeAll returns the replicas of the next n partitions, the preferred leader first. There must be at least
+// replicationFactor brokers.
 func (p *placer) placeAll(n, replicationFactor int) []Partition {
+	sets := make([][]int, n)
+	for i := range sets {
+		sets[i] = p.nextSet(replicationFactor)
+	}
+	p.chooseLeaders(sets)
 	partitions := make([]Partition, n)
-	for i := range partitions {
-		partitions[i] = p.place(replicationFactor)
+	for i, set := range sets {
+		for _, at := range set {
+			partitions[i].Replicas = append(partitions[i].Replicas, p.brokers[at].id)
+		}
+		p.loads.add(partitions[i])
 	}
 	return partitions
 }
 
-// place returns the replicas of the next partition, the preferred leader first. There must be at least replicationFactor brokers.
-func (p *placer) place(replicationFactor int) Partition {
+// nextSet chooses the brokers of one partition, by position.
+func (p *placer) nextSet(replicationFactor int) []int {
 	for i := range p.brokers {
 		p.brokers[i].inRack, p.brokers[i].chosen = 0, false
 	}
@@ -144,24 +151,28 @@ func (p *placer) place(replicationFactor int) Partition {
 		set = append(set, next)
 	}
 	p.share(set)
-	leader := p.leader(set)
-	p.brokers[leader].leaders++
-	replicas := []raft.NodeID{p.brokers[leader].id}
-	for _, i := range set {
-		if i != leader {
-			replicas = append(replicas, p.brokers[i].id)
-		}
-	}
-	placed := Partition{Replicas: replicas}
-	p.loads.add(placed)
-	return placed
+	return set
 }
 
+// next returns the broker that suits best beside those of set; of equal ones, any.
 func (p *placer) next(set []int) int {
-	best := -1
+	best, equals := -1, 0
 	for i := range p.brokers {
-		if !p.brokers[i].chosen && (best < 0 || p.compare(i, best, set) < 0) {
-			best = i
+		if p.brokers[i].chosen {
+			continue
+		}
+		order := -1
+		if best >= 0 {
+			order = p.compare(i, best, set)
+		}
+		if order == 0 {
+			equals++
+			if p.random.IntN(equals) == 0 {
+				best = i
+			}
+		}
+		if order < 0 {
+			best, equals = i, 1
 		}
 	}
 	return best
@@ -170,34 +181,16 @@ func (p *placer) next(set []int) int {
 // compare is below zero when broker i suits better than j beside the brokers of set.
 func (p *placer) compare(i, j int, set []int) int {
 	a, b := &p.brokers[i], &p.brokers[j]
-	if a.alive != b.alive {
-		if a.alive {
-			return -1
-		}
-		return 1
-	}
 	sharedA, sharedB := 0, 0
 	for _, k := range set {
 		sharedA += p.shared[i][k]
 		sharedB += p.shared[j][k]
 	}
 	return cmp.Or(
+		compareAlive(a, b),
 		cmp.Compare(a.inRack, b.inRack),
 		cmp.Compare(a.replicas, b.replicas),
 		cmp.Compare(sharedA, sharedB),
 		cmp.Compare(a.total.replicas, b.total.replicas),
 	)
-}
-
-func (p *placer) leader(set []int) int {
-	return slices.MinFunc(set, func(i, j int) int {
-		a, b := &p.brokers[i], &p.brokers[j]
-		if a.alive != b.alive {
-			if a.alive {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(cmp.Compare(a.leaders, b.leaders), cmp.Compare(a.total.leaders, b.total.leaders))
-	})
 }

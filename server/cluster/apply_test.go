@@ -1,0 +1,143 @@
+package cluster
+
+import (
+	"bytes"
+	"reflect"
+	"testing"
+
+	"balsa/raft"
+)
+
+func topicWith(id byte, name string, partitions int) Topic {
+	t := Topic{ID: TopicID{id}, Name: name}
+	for range partitions {
+		t.Partitions = append(t.Partitions, Partition{Replicas: []raft.NodeID{1}})
+	}
+	return t
+}
+
+func TestApplyLeavesTheImageAsItWas(t *testing.T) {
+	a := topicWith(1, "a", 2)
+	a.Configs = map[string]string{"k": "1"}
+	base := NewImage().Apply(1, []Record{
+		BrokerRegistered{Broker{ID: 1, Host: "h"}},
+		TopicCreated{a},
+		TopicCreated{topicWith(2, "b", 1)},
+		ConfigChanged{Scope: ScopeBroker, Broker: 1, Key: "k", Value: value("1")},
+		ConfigChanged{Scope: ScopeGroup, Group: "g", Key: "k", Value: value("1")},
+	})
+	before := base.Snapshot()
+	for _, r := range []Record{
+		ClusterIDSet{"x"},
+		BrokerRegistered{Broker{ID: 1, Host: "other"}},
+		TopicCreated{topicWith(3, "c", 1)},
+		TopicDeleted{TopicID{1}},
+		PartitionsAdded{Topic: TopicID{1}, First: 2, Partitions: []Partition{{Replicas: []raft.NodeID{1}}}},
+		ConfigChanged{Scope: ScopeTopic, Topic: TopicID{1}, Key: "k", Value: value("2")},
+		ConfigChanged{Scope: ScopeTopic, Topic: TopicID{1}, Key: "k"},
+		ConfigChanged{Scope: ScopeBroker, Broker: 1, Key: "k", Value: value("2")},
+		ConfigChanged{Scope: ScopeBroker, Broker: 1, Key: "k"},
+		ConfigChanged{Scope: ScopeGroup, Group: "g", Key: "l", Value: value("2")},
+		ProducerIDsAllocated{1000},
+	} {
+		next := base.Apply(2, []Record{r})
+		if next.Version != 2 {
+			t.Errorf("%T: version %d", r, next.Version)
+		}
+		if bytes.Equal(next.Snapshot()[9:], before[9:]) {
+			t.Errorf("%+v changed nothing", r)
+		}
+		if !bytes.Equal(base.Snapshot(), before) {
+			t.Fatalf("%+v changed the image that it was applied to", r)
+		}
+		if b := base.Topics[TopicID{2}]; next.Topics[TopicID{2}] != b || next.TopicsByName["b"] != b {
+			t.Errorf("%+v copied a topic that it does not concern", r)
+		}
+		if next.Topics[TopicID{1}] != next.TopicsByName["a"] {
+			t.Errorf("%+v: topic by id and by name differ", r)
+		}
+	}
+}
+
+// TestApplySharesMaps: a record about one thing copies no map about another.
+func TestApplySharesMaps(t *testing.T) {
+	base := NewImage().Apply(1, []Record{TopicCreated{topicWith(1, "a", 1)}, BrokerRegistered{Broker{ID: 1}}})
+	next := base.Apply(2, []Record{ProducerIDsAllocated{1000}})
+	if reflect.ValueOf(next.Topics).Pointer() != reflect.ValueOf(base.Topics).Pointer() ||
+		reflect.ValueOf(next.Brokers).Pointer() != reflect.ValueOf(base.Brokers).Pointer() {
+		t.Error("a producer id block copied the topics or brokers")
+	}
+}
+
+func TestApplyManyRecordsToOneTopic(t *testing.T) {
+	base := NewImage().Apply(1, []Record{TopicCreated{topicWith(1, "a", 1)}})
+	next := base.Apply(2, []Record{
+		ConfigChanged{Scope: ScopeTopic, Topic: TopicID{1}, Key: "x", Value: value("1")},
+		ConfigChanged{Scope: ScopeTopic, Topic: TopicID{1}, Key: "y", Value: value("2")},
+		PartitionsAdded{Topic: TopicID{1}, First: 1, Partitions: []Partition{{Replicas: []raft.NodeID{2}}}},
+		ConfigChanged{Scope: ScopeTopic, Topic: TopicID{1}, Key: "x"},
+	})
+	got := next.TopicsByName["a"]
+	if want := map[string]string{"y": "2"}; !reflect.DeepEqual(got.Configs, want) {
+		t.Errorf("configs %v, want %v", got.Configs, want)
+	}
+	if len(got.Partitions) != 2 || len(base.TopicsByName["a"].Partitions) != 1 {
+		t.Errorf("partitions: %d now and %d before, want 2 and 1", len(got.Partitions), len(base.TopicsByName["a"].Partitions))
+	}
+}
+
+func TestApplyRefusesWhatCannotBe(t *testing.T) {
+	base := NewImage().Apply(1, []Record{ClusterIDSet{"x"}, TopicCreated{topicWith(1, "a", 1)}, ProducerIDsAllocated{1000}})
+	for name, r := range map[string]Record{
+		"second cluster id":    ClusterIDSet{"y"},
+		"topic id again":       TopicCreated{topicWith(1, "b", 1)},
+		"topic name again":     TopicCreated{topicWith(2, "a", 1)},
+		"unknown topic":        TopicDeleted{TopicID{9}},
+		"gap in partitions":    PartitionsAdded{Topic: TopicID{1}, First: 2, Partitions: []Partition{{}}},
+		"partition again":      PartitionsAdded{Topic: TopicID{1}, First: 0, Partitions: []Partition{{}}},
+		"unknown topic config": ConfigChanged{Scope: ScopeTopic, Topic: TopicID{9}, Key: "k"},
+		"producer ids again":   ProducerIDsAllocated{999},
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if recover() == nil {
+					t.Error("was applied")
+				}
+			}()
+			base.Apply(2, []Record{r})
+		})
+	}
+}
+
+// TestCoordinatorTopicHasNoName: it is found by id alone, and a topic's deletion does not touch it.
+func TestCoordinatorTopicHasNoName(t *testing.T) {
+	w := newWorld(t, 3)
+	c := w.image.Topics[CoordinatorTopic]
+	if c == nil || len(c.Partitions) != CoordinatorShards {
+		t.Fatalf("coordinator shards: %+v", c)
+	}
+	if len(w.image.TopicsByName) != 0 || len(w.image.SortedTopics()) != 0 {
+		t.Errorf("topics by name: %v, want none", w.image.TopicsByName)
+	}
+	if _, ok := w.image.Partition(CoordinatorTopic, CoordinatorShards-1); !ok {
+		t.Error("the last shard is not a partition")
+	}
+	if _, ok := w.image.Partition(CoordinatorTopic, CoordinatorShards); ok {
+		t.Error("one shard too many")
+	}
+}
+
+// BenchmarkApplyOneRecord is the cost of one more topic in a cluster of 10,000.
+func BenchmarkApplyOneRecord(b *testing.B) {
+	records := make([]Record, 10_000)
+	for i := range records {
+		topic := topicWith(0, "topic-"+number(i), 1)
+		topic.ID = TopicID{byte(i), byte(i >> 8), 1}
+		records[i] = TopicCreated{topic}
+	}
+	img := NewImage().Apply(1, records)
+	one := []Record{TopicCreated{topicWith(7, "one more", 1)}}
+	for b.Loop() {
+		img.Apply(2, one)
+	}
+}
