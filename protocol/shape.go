@@ -23,7 +23,7 @@ type kind uint8
 const (
 	fixed  kind = iota // size bytes
 	text               // int16 length, or compact
-	bytes              // int32 length, or compact
+	blob               // int32 length, or compact
 	array              // int32 count, or compact, then elements
 	record             // fields, then tags when flexible
 )
@@ -69,7 +69,7 @@ func (w *walker) walk(s *shape, version int16) {
 		} else {
 			w.span(int(w.int16()), true)
 		}
-	case bytes:
+	case blob:
 		w.span(w.length(), true)
 	case array:
 		w.array(s, version)
@@ -258,7 +258,7 @@ func (p *shapeParser) value(t string) shape {
 		case "s":
 			s.kind = text
 		case "b":
-			s.kind = bytes
+			s.kind = blob
 		default:
 			s.kind = fixed
 			var err error

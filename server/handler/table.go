@@ -37,10 +37,10 @@ func apis() []api {
 		{key: kmsg.OffsetCommit, min: 2, max: 10, answer: group},
 		{key: kmsg.OffsetFetch, min: 1, max: 10, answer: group},
 		{key: kmsg.FindCoordinator, min: 0, max: 6, answer: message((*Broker).findCoordinator)},
-		{key: kmsg.JoinGroup, min: 0, max: 9, answer: group},
+		{key: kmsg.JoinGroup, min: 0, max: 9, answer: groupWaiting},
 		{key: kmsg.Heartbeat, min: 0, max: 4, answer: group},
 		{key: kmsg.LeaveGroup, min: 0, max: 5, answer: group},
-		{key: kmsg.SyncGroup, min: 0, max: 5, answer: group},
+		{key: kmsg.SyncGroup, min: 0, max: 5, answer: groupWaiting},
 		{key: kmsg.DescribeGroups, min: 0, max: 6, answer: group},
 		{key: kmsg.ListGroups, min: 0, max: 5, answer: group},
 		{key: kmsg.ApiVersions, min: 0, max: 4, answer: message((*Broker).apiVersions)},
@@ -62,14 +62,19 @@ func apis() []api {
 
 // message adapts a handler that turns one kmsg request into its response.
 func message[R kmsg.Request](h func(*Broker, context.Context, Client, R) kmsg.Response) func(*Broker, context.Context, *Request) Reply {
-	return func(b *Broker, _ context.Context, r *Request) Reply {
+	return func(b *Broker, ctx context.Context, r *Request) Reply {
 		req, ok := r.Body.(R)
 		invariant.Check(ok, "table gives a %T to another API's handler", r.Body)
-		return Reply{Message: h(b, r.Waiting, r.Client, req)}
+		return Reply{Message: h(b, ctx, r.Client, req)}
 	}
 }
 
 // group hands a request to the coordinator of its group.
-func group(b *Broker, _ context.Context, r *Request) Reply {
-	return Reply{Message: b.Coordinator.Handle(r.Waiting, r.Client, r.Body)}
+func group(b *Broker, ctx context.Context, r *Request) Reply {
+	return Reply{Message: b.Coordinator.Handle(ctx, r.Client, r.Body)}
+}
+
+// groupWaiting does so for requests that wait for other members: those are not waited for once the client has gone.
+func groupWaiting(b *Broker, _ context.Context, r *Request) Reply {
+	return group(b, r.Waiting, r)
 }
