@@ -1,0 +1,122 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"balsa/raft"
+)
+
+// leaderWait is how long a starting broker waits for its partitions to have leaders before it serves all the same: a
+// cluster that is just forming has them within it, one that has lost its majority never.
+const leaderWait = 5 * time.Second
+
+// Run serves until ctx ends, then stops in order: leadership is handed over, clients get their answers, logs are closed.
+// It returns nil after a clean stop, and releases everything in any case.
+func (s *Server) Run(ctx context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	wg.Go(func() { s.followMetadata(background) })
+	wg.Go(func() { s.controller.Run(background) })
+	wg.Go(func() { s.manager.Run(background) })
+	wg.Go(func() { s.leaders.announce(background, s.brokers, s.host.Call) })
+	wg.Go(func() { s.balancer.run(background) })
+	s.metadata.CampaignIfLeaderless(false)
+
+	err := s.serve(ctx, background)
+
+	s.logger.Info("stopping")
+	grace, cancel := context.WithTimeout(background, s.config.ShutdownGrace)
+	defer cancel()
+	s.balancer.handOver(grace)
+	if drainErr := s.listener.Shutdown(grace); drainErr != nil {
+		s.logger.Warn("clients were cut off", "err", drainErr)
+	}
+	stop()
+	wg.Wait()
+	err = errors.Join(err, s.Close())
+	s.logger.Info("stopped")
+	return err
+}
+
+// serve answers clients until ctx ends.
+func (s *Server) serve(ctx, background context.Context) error {
+	starting, cancel := context.WithCancel(background)
+	defer context.AfterFunc(ctx, cancel)()
+	defer cancel()
+	if err := s.controller.WaitRegistered(starting); err != nil {
+		return nil //nolint:nilerr // told to stop before the cluster had a leader
+	}
+	// The image is current now: this start's registration is in it.
+	if err := s.manager.RemoveOrphans(); err != nil {
+		s.logger.Warn("could not remove deleted replicas", "err", err)
+	}
+	s.awaitLeaders(starting)
+	failed := make(chan error, 1)
+	go func() { failed <- s.listener.Serve(s.kafka) }()
+	close(s.ready)
+	s.logger.Info("serving", "addr", s.Addr(), "node", s.node, "brokers", len(s.Image().Brokers))
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		return fmt.Errorf("serve Kafka clients: %w", err)
+	}
+}
+
+// followMetadata keeps the replicas in step with the image.
+func (s *Server) followMetadata(ctx context.Context) {
+	for {
+		image, changed := s.machine.Watch()
+		for _, b := range image.Brokers {
+			s.host.Connect(b.ID)
+		}
+		s.manager.Sync(image)
+		s.leaders.forget(image)
+		s.coordinator.TopicsDeleted()
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+	}
+}
+
+// awaitLeaders waits until every partition on this node has a leader that this node knows.
+func (s *Server) awaitLeaders(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, leaderWait)
+	defer cancel()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for !s.allLed() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (s *Server) allLed() bool {
+	groups := s.manager.Groups()
+	for _, g := range groups {
+		l := g.Leadership()
+		if l.Leader == raft.NoNode || (l.Leader == s.node && !l.Ready) {
+			return false
+		}
+	}
+	return len(groups) > 0
+}
+
+// brokers returns the ids of all registered brokers.
+func (s *Server) brokers() []raft.NodeID {
+	image := s.machine.Image()
+	ids := make([]raft.NodeID, 0, len(image.Brokers))
+	for id := range image.Brokers {
+		ids = append(ids, id)
+	}
+	return ids
+}

@@ -1,0 +1,302 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/big"
+	randv2 "math/rand/v2"
+	"net"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"time"
+
+	"balsa/log/vfs"
+	"balsa/raft"
+	"balsa/server/cluster"
+	"balsa/server/config"
+	"balsa/server/controller"
+	"balsa/server/coordinator"
+	"balsa/server/group"
+	"balsa/server/handler"
+	"balsa/server/partition"
+)
+
+// Server is one broker. Make it with New, run it with Run; a Server runs once.
+type Server struct {
+	config config.Config
+	logger *slog.Logger
+	node   raft.NodeID
+
+	lock     io.Closer // of the data directory
+	kafka    net.Listener
+	host     *raft.Host
+	machine  *cluster.Machine
+	metadata *raft.Metadata
+	resolver *cluster.Resolver
+
+	controller  *controller.Controller
+	coordinator *coordinator.Host
+	manager     *partition.Manager
+	listener    *Listener
+	leaders     *leaderTable
+	balancer    *balancer
+
+	ready chan struct{}
+}
+
+// New opens a broker's data directory and its sockets, so that what is wrong with them shows at once. A Server that is not
+// Run must be Closed. Listen addresses may have port 0; see Addr.
+func New(c config.Config, logger *slog.Logger) (*Server, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		config: c, logger: logger, node: raft.NodeID(c.NodeID), machine: cluster.NewMachine(),
+		resolver: cluster.NewResolver(&c), leaders: newLeaderTable(raft.NodeID(c.NodeID), logger),
+		ready: make(chan struct{}),
+	}
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Server) open() error {
+	fs := vfs.OS{}
+	metadataDir := filepath.Join(s.config.DataDir, "metadata")
+	if err := fs.MkdirAll(metadataDir); err != nil {
+		return fmt.Errorf("create data directory: %w", err)
+	}
+	lock, err := fs.Lock(filepath.Join(s.config.DataDir, "lock"))
+	if err != nil {
+		return fmt.Errorf("lock data directory %s: %w", s.config.DataDir, err)
+	}
+	s.lock = lock
+	if s.kafka, err = net.Listen("tcp", s.config.Listen); err != nil {
+		return fmt.Errorf("listen for Kafka clients: %w", err)
+	}
+	if err := s.openHost(); err != nil {
+		return err
+	}
+	syncer := raft.NewSyncer(syncConcurrency)
+	s.coordinator, err = coordinator.New(coordinator.Config{
+		Node: s.node, Group: groupConfig(s.config.Groups), Image: s.machine.Image,
+		CommitTimeout: coordinator.DefaultCommitTimeout, Logger: s.logger,
+	})
+	if err != nil {
+		return err
+	}
+	s.manager, err = partition.NewManager(partition.ManagerConfig{
+		Node: s.node, Dir: s.config.DataDir, FS: fs, Syncer: syncer, Host: s.host, Resolver: s.resolver,
+		Shards: s.coordinator, Logger: s.logger, Now: time.Now, RetentionCheck: s.config.RetentionCheck,
+		OnLeadership: s.leaders.changed,
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.openMetadata(metadataDir); err != nil {
+		return err
+	}
+	s.balancer = &balancer{
+		node: s.node, host: s.host, groups: s.manager.Groups, image: s.machine.Image, logger: s.logger,
+	}
+	return s.openListener()
+}
+
+// syncConcurrency is how many fsyncs a node has under way at most: enough that a file system can merge their journal
+// commits, few enough not to make hundreds of threads.
+var syncConcurrency = max(32, 8*runtime.NumCPU())
+
+func (s *Server) openHost() error {
+	var peers net.Listener
+	if len(s.config.Peers) > 1 {
+		var err error
+		if peers, err = net.Listen("tcp", s.peerListen()); err != nil {
+			return fmt.Errorf("listen for other brokers: %w", err)
+		}
+	}
+	host, err := raft.NewHost(raft.HostConfig{
+		Node: s.node, Dir: s.config.DataDir, Listener: peers, Dial: s.dial, Logger: s.logger,
+	})
+	if err != nil {
+		if peers != nil {
+			err = errors.Join(err, peers.Close())
+		}
+		return err
+	}
+	s.host = host
+	s.host.Handle(leadersService, s.leaders.serve)
+	for _, p := range s.config.Peers {
+		s.host.Connect(raft.NodeID(p.ID))
+	}
+	return nil
+}
+
+// peerListen is where to listen for other brokers: what is configured, else this node's address in the list of peers.
+func (s *Server) peerListen() string {
+	if s.config.PeerListen != "" && s.config.PeerListen != config.Default().PeerListen {
+		return s.config.PeerListen
+	}
+	return s.config.PeerAddress()
+}
+
+// dial connects to another broker: where it registered, else where the configuration says.
+func (s *Server) dial(ctx context.Context, node raft.NodeID) (net.Conn, error) {
+	address := s.machine.Image().Brokers[node].PeerAddress
+	for _, p := range s.config.Peers {
+		if raft.NodeID(p.ID) == node {
+			address = p.Address
+		}
+	}
+	if address == "" {
+		return nil, fmt.Errorf("%w: the address of node %d is not known", raft.ErrUnreachable, node)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", address)
+}
+
+func (s *Server) openMetadata(dir string) error {
+	var members []raft.NodeID
+	for _, id := range s.config.Brokers() {
+		members = append(members, raft.NodeID(id))
+	}
+	m, err := s.host.OpenMetadata(dir, members, s.machine)
+	if err != nil {
+		return err
+	}
+	s.metadata = m
+	broker, err := s.registration()
+	if err != nil {
+		return err
+	}
+	seed, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		return fmt.Errorf("seed the placement: %w", err)
+	}
+	random := randv2.New(randv2.NewPCG(seed.Uint64(), uint64(s.node)))
+	s.controller = controller.New(controller.Options{
+		Broker: broker, Machine: s.machine, Decider: cluster.NewDecider(&s.config, s.host.Alive, random),
+		Propose: controller.FromGroup(m.Group), Call: s.host.Call, Nonce: randv2.Uint64, Logger: s.logger,
+	})
+	s.host.Handle(controller.Service, s.controller.Serve)
+	return nil
+}
+
+// registration is what this broker tells the cluster about itself.
+func (s *Server) registration() (cluster.Broker, error) {
+	host, port, err := s.advertised()
+	if err != nil {
+		return cluster.Broker{}, err
+	}
+	b := cluster.Broker{
+		ID: s.node, Host: host, Port: port, PeerAddress: s.config.PeerAddress(), Rack: s.config.Rack,
+	}
+	if _, err := rand.Read(b.Incarnation[:]); err != nil {
+		return cluster.Broker{}, fmt.Errorf("make an incarnation: %w", err)
+	}
+	return b, nil
+}
+
+// advertised is what clients are told to connect to. Where only the port was left to the system, it is filled in.
+func (s *Server) advertised() (string, int32, error) {
+	host, port, err := net.SplitHostPort(s.config.Advertised())
+	if err != nil {
+		return "", 0, fmt.Errorf("advertised address: %w", err)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return "", 0, fmt.Errorf("advertised address: port %q: %w", port, err)
+	}
+	if n == 0 {
+		if a, ok := s.kafka.Addr().(*net.TCPAddr); ok {
+			n = uint64(a.Port)
+		}
+	}
+	if host == "" {
+		host = "localhost"
+	}
+	return host, int32(n), nil
+}
+
+func (s *Server) openListener() error {
+	dispatcher := handler.NewDispatcher(&handler.Broker{
+		Node: s.node, Metadata: s, Controller: s.controller, Coordinator: coordinatorAPI{s.coordinator},
+		Partitions: handler.LocalPartitions(s.manager), Configs: s.resolver, AutoCreate: s.config.AutoCreate,
+		LogDir: s.config.DataDir, DiskUsage: func() (int64, int64, error) { return diskUsage(s.config.DataDir) },
+	})
+	c := DefaultListenerConfig()
+	c.MaxConnections, c.MaxRequestBytes = s.config.MaxConnections, int(s.config.MaxRequestBytes)
+	c.IdleTimeout, c.MaxInFlightRequests = s.config.ConnectionsMaxIdle, s.config.MaxInFlight
+	var err error
+	s.listener, err = NewListener(c, dispatcher, s.logger)
+	return err
+}
+
+// coordinatorAPI lets handlers use the coordinator; their Client is the group package's.
+type coordinatorAPI struct{ *coordinator.Host }
+
+func groupConfig(c config.Groups) group.Config {
+	g := group.DefaultConfig()
+	g.InitialRebalanceDelay = c.InitialRebalanceDelay
+	g.MinSessionTimeout, g.MaxSessionTimeout = c.MinSessionTimeout, c.MaxSessionTimeout
+	g.MaxSize, g.OffsetsRetention = int32(c.MaxGroupSize), c.OffsetsRetention
+	g.OffsetMetadataMaxBytes = c.OffsetMetadataMax
+	return g
+}
+
+// Addr returns the address that Kafka clients reach this broker at, host:port.
+func (s *Server) Addr() string {
+	host, port, err := s.advertised()
+	if err != nil {
+		return s.kafka.Addr().String()
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// Ready is closed when the broker serves.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Image returns the cluster's metadata (handler.Metadata).
+func (s *Server) Image() *cluster.Image { return s.machine.Image() }
+
+// Leader returns who leads a partition, as far as this broker knows (handler.Metadata).
+func (s *Server) Leader(topic cluster.TopicID, p int32) raft.Leadership {
+	return s.leaders.get(raft.GroupID{Topic: topic, Partition: p})
+}
+
+// Alive says whether a broker answers (handler.Metadata).
+func (s *Server) Alive(node raft.NodeID) bool { return s.host.Alive(node) }
+
+// Controller returns the leader of the metadata (handler.Metadata).
+func (s *Server) Controller() raft.NodeID { return s.metadata.Leadership().Leader }
+
+// Close releases what New opened, without Run.
+func (s *Server) Close() error {
+	var errs error
+	if s.coordinator != nil {
+		s.coordinator.Close()
+	}
+	if s.manager != nil {
+		errs = errors.Join(errs, s.manager.Close())
+	}
+	if s.metadata != nil {
+		errs = errors.Join(errs, s.metadata.Close())
+	}
+	if s.host != nil {
+		errs = errors.Join(errs, s.host.Close())
+	}
+	if s.kafka != nil {
+		if err := s.kafka.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = errors.Join(errs, err)
+		}
+	}
+	if s.lock != nil {
+		errs = errors.Join(errs, s.lock.Close())
+	}
+	return errs
+}
