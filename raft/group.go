@@ -55,6 +55,9 @@ type Group struct {
 	inflight  *semaphore.Weighted
 	proposals completer
 
+	gate         sync.RWMutex // read-held while a proposal is handed to the library
+	transferring bool         // guarded by gate: leadership is being handed over
+
 	leadership atomic.Pointer[Leadership]
 	failing    atomic.Int64 // until when (Unix nanoseconds) proposals are refused after a failed append
 
@@ -79,9 +82,15 @@ func (g *Group) Propose(kind batch.Kind, payload []byte) *Proposal {
 	if until := g.failing.Load(); until != 0 && time.Now().UnixNano() < until {
 		return failedProposal(fmt.Errorf("last append failed: %w", log.ErrFailed))
 	}
-	size := min(int64(len(payload)), inflightBytes)
+	size := min(int64(len(payload))+1, inflightBytes)
 	if err := g.inflight.Acquire(g.trans.ctx, size); err != nil {
 		return failedProposal(ErrClosed)
+	}
+	g.gate.RLock()
+	defer g.gate.RUnlock()
+	if g.transferring {
+		g.inflight.Release(size)
+		return failedProposal(ErrNotLeader)
 	}
 	l := hraft.Log{Data: payload}
 	if kind != batch.KindData {
@@ -107,8 +116,27 @@ func (g *Group) Voters() []NodeID {
 	return nodes
 }
 
-// TransferLeadership hands leadership to another voter once it has caught up. ErrNotLeader when this node has none.
+// TransferLeadership hands leadership to another voter once it has caught up. Proposals fail with ErrNotLeader meanwhile,
+// and what was in flight is settled before: otherwise the library could refuse one proposal and, should the transfer fail,
+// take the next, and an idempotent producer's batches would leave a gap. ErrNotLeader when this node has no leadership to
+// hand over.
 func (g *Group) TransferLeadership(ctx context.Context, to NodeID) error {
+	g.gate.Lock()
+	if g.transferring || g.raft.State() != hraft.Leader {
+		g.gate.Unlock()
+		return ErrNotLeader
+	}
+	g.transferring = true
+	g.gate.Unlock()
+	defer func() {
+		g.gate.Lock()
+		g.transferring = false
+		g.gate.Unlock()
+	}()
+	if err := g.inflight.Acquire(ctx, inflightBytes); err != nil {
+		return err
+	}
+	g.inflight.Release(inflightBytes)
 	f := g.raft.LeadershipTransferToServer(hraft.ServerID(to.server()), hraft.ServerAddress(to.server()))
 	done := make(chan error, 1)
 	go func() { done <- f.Error() }()

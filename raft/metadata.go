@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -22,20 +21,16 @@ var MetadataGroup = GroupID{}
 // retainedSnapshots is how many snapshots of the metadata stay on disk.
 const retainedSnapshots = 2
 
-// metadataGroup keeps what OpenMetadata opened beside the group.
-type metadataStore struct {
-	bolt *raftboltdb.BoltStore
-}
-
 // Metadata is the replica of the cluster-metadata group.
 type Metadata struct {
 	*Group
-	store metadataStore
+	bolt *raftboltdb.BoltStore // its log, term and vote
 }
 
 // OpenMetadata starts the node's replica of the cluster-metadata group: small, so the library's own way serves it, with
-// its log in raft-boltdb and whole snapshots in files. dir exists. voters is the initial membership, the same on every node.
-func (h *Host) OpenMetadata(dir string, voters []NodeID, machine StateMachine) (*Metadata, error) {
+// its log in raft-boltdb and whole snapshots in files. dir exists. members is the initial membership, the same on every
+// node; the first MetadataVoters of them vote, the others follow.
+func (h *Host) OpenMetadata(dir string, members []NodeID, machine StateMachine) (*Metadata, error) {
 	bolt, err := raftboltdb.New(raftboltdb.Options{Path: filepath.Join(dir, "raft.db")})
 	if err != nil {
 		return nil, fmt.Errorf("open metadata log: %w", err)
@@ -44,19 +39,19 @@ func (h *Host) OpenMetadata(dir string, voters []NodeID, machine StateMachine) (
 		id: MetadataGroup, host: h, logger: h.logger.With("group", "metadata"), machine: machine,
 		inflight: semaphore.NewWeighted(inflightBytes), fsm: &metadataState{machine: machine},
 	}
-	if len(voters) > 0 {
-		g.preferred = voters[0]
+	if len(members) > 0 {
+		g.preferred = members[0]
 	}
 	g.proposals.release = g.inflight.Release
 	g.leadership.Store(&Leadership{Leader: NoNode})
-	m := &Metadata{Group: g, store: metadataStore{bolt: bolt}}
-	if err := h.startMetadata(m, dir, voters); err != nil {
+	m := &Metadata{Group: g, bolt: bolt}
+	if err := h.startMetadata(m, dir, members); err != nil {
 		return nil, errors.Join(err, bolt.Close())
 	}
 	return m, nil
 }
 
-func (h *Host) startMetadata(m *Metadata, dir string, voters []NodeID) error {
+func (h *Host) startMetadata(m *Metadata, dir string, members []NodeID) error {
 	logger := newHclog(m.logger)
 	snaps, err := hraft.NewFileSnapshotStoreWithLogger(dir, retainedSnapshots, logger)
 	if err != nil {
@@ -64,29 +59,34 @@ func (h *Host) startMetadata(m *Metadata, dir string, voters []NodeID) error {
 	}
 	conf := h.timing.config(true)
 	conf.LocalID, conf.Logger = hraft.ServerID(h.node.server()), logger
-	exists, err := hraft.HasExistingState(m.store.bolt, m.store.bolt, snaps)
+	exists, err := hraft.HasExistingState(m.bolt, m.bolt, snaps)
 	if err != nil {
 		return fmt.Errorf("read metadata log: %w", err)
 	}
 	if !exists {
 		trans := newGroupTransport(h, MetadataGroup, nil)
-		err := hraft.BootstrapCluster(conf, m.store.bolt, m.store.bolt, snaps, trans, voterConfiguration(voters))
+		err := hraft.BootstrapCluster(conf, m.bolt, m.bolt, snaps, trans, metadataConfiguration(members))
 		if err != nil {
 			return fmt.Errorf("bootstrap metadata group: %w", err)
 		}
 	}
-	return h.startGroup(m.Group, conf, m.store.bolt, m.store.bolt, snaps)
+	return h.startGroup(m.Group, conf, m.bolt, m.bolt, snaps)
+}
+
+// MetadataVoters is how many brokers vote on the metadata: enough to lose two.
+const MetadataVoters = 5
+
+func metadataConfiguration(members []NodeID) hraft.Configuration {
+	c := voterConfiguration(members[:min(len(members), MetadataVoters)])
+	for _, n := range members[len(c.Servers):] {
+		c.Servers = append(c.Servers, server(n, hraft.Nonvoter))
+	}
+	return c
 }
 
 // Close stops the replica and closes its log.
 func (m *Metadata) Close() error {
-	return errors.Join(m.Group.Close(), m.store.bolt.Close())
-}
-
-// MetadataExists says whether dir holds a metadata log, that is, whether the node was started before.
-func MetadataExists(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, "raft.db"))
-	return err == nil
+	return errors.Join(m.Group.Close(), m.bolt.Close())
 }
 
 // metadataState is hraft.FSM over the metadata's StateMachine.
