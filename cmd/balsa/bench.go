@@ -38,7 +38,7 @@ type benchTopic struct {
 
 // benchLoad is how records are written.
 type benchLoad struct {
-	Size        int           `short:"s" default:"1024" placeholder:"BYTES" help:"Size of a record's value."`
+	Size        int           `short:"s" default:"1024" placeholder:"BYTES" help:"Size of a record's value (default ${default})."`
 	Rate        float64       `placeholder:"N" help:"Records per second on a fixed schedule (open loop). Without it: as fast as the brokers acknowledge."`
 	InFlight    int           `default:"4096" help:"Unacknowledged records at most, without --rate."`
 	Producers   int           `default:"1" help:"Producer clients."`

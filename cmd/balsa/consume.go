@@ -15,7 +15,7 @@ import (
 type consumeCmd struct {
 	connection
 	Topics    []string `arg:"" name:"topic" help:"Topics to read."`
-	From      string   `placeholder:"POSITION" help:"start, end, offset:N, end-N (the last N of each partition), time:RFC3339, or -1h (default: start without --follow, else end; a group continues at its commit)."`
+	From      string   `placeholder:"POSITION" help:"start, end, offset:N, end-N (the last N of each partition), time:RFC3339, or -1h (default start; a group continues where it committed)."`
 	Group     string   `short:"g" help:"Read as a member of this consumer group and commit what was printed."`
 	Partition []int32  `short:"p" help:"Only these partitions (not with --group)."`
 	Max       int64    `short:"n" placeholder:"N" help:"End after N records."`
@@ -50,7 +50,7 @@ func (c *consumeCmd) Run(ctx context.Context, std *streams) error {
 		return usagef("", "--max must be positive")
 	}
 	follow := c.Follow && !c.Exit
-	from, err := parsePosition(c.From, follow && c.Group == "", time.Now())
+	from, err := parsePosition(c.From, time.Now())
 	if err != nil {
 		return err
 	}

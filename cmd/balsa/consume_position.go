@@ -24,14 +24,14 @@ type position struct {
 	millis int64 // since the epoch, for fromTime
 }
 
-// parsePosition reads the value of --from. atEnd is the meaning of an empty one.
-func parsePosition(text string, atEnd bool, now time.Time) (position, error) {
+// parsePosition reads the value of --from.
+func parsePosition(text string, now time.Time) (position, error) {
 	const hint = "write start, end, end-10, offset:42, time:2006-01-02T15:04:05Z or a duration ago such as -1h"
-	switch {
-	case text == "" && atEnd, text == "end", text == "latest":
-		return position{kind: fromEnd}, nil
-	case text == "", text == "start", text == "beginning", text == "earliest":
+	switch text {
+	case "", "start", "beginning", "earliest":
 		return position{kind: fromStart}, nil
+	case "end", "latest":
+		return position{kind: fromEnd}, nil
 	}
 	if number, ok := strings.CutPrefix(text, "offset:"); ok {
 		if offset, err := strconv.ParseInt(number, 10, 64); err == nil && offset >= 0 {

@@ -27,7 +27,7 @@ type produceCmd struct {
 	Acks          string        `enum:"all,1,0" default:"all" help:"all, 1 or 0. A balsa broker answers 1 like all."`
 	Idempotent    bool          `default:"true" negatable:"" help:"Let the broker drop what a retry would duplicate (needs --acks all)."`
 	Linger        time.Duration `default:"5ms" help:"How long a batch waits to fill."`
-	MaxRecord     int           `default:"1048576" placeholder:"BYTES" help:"Longest line to send."`
+	MaxRecord     int           `default:"1048576" placeholder:"BYTES" help:"Longest line to send (default ${default})."`
 	DeliveryLimit time.Duration `name:"delivery-timeout" default:"30s" help:"How long a record may be retried."`
 	Quiet         bool          `short:"q" help:"No summary."`
 }

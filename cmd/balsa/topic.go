@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"strings"
 
@@ -83,3 +84,6 @@ func (e *explained) Error() string {
 	return e.err.Error() + ": " + e.message
 }
 func (e *explained) Unwrap() error { return e.err }
+
+// topicID writes a topic's UUID as Kafka's own tools do: URL-safe base64 without padding.
+func topicID(id kadm.TopicID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }

@@ -77,7 +77,7 @@ func (c *topicDescribeCmd) describe(ctx context.Context, admin *kadm.Client) ([]
 	var topics []describedTopic
 	for _, name := range c.Names {
 		detail := details[name]
-		topic := describedTopic{Name: name, ID: detail.ID.String(), Configs: []describedConfig{}}
+		topic := describedTopic{Name: name, ID: topicID(detail.ID), Configs: []describedConfig{}}
 		for _, p := range detail.Partitions.Sorted() {
 			topic.Partitions = append(topic.Partitions, describedPartition{
 				Partition: p.Partition, Leader: p.Leader, LeaderEpoch: p.LeaderEpoch, Replicas: p.Replicas, ISR: p.ISR,

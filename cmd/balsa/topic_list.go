@@ -38,7 +38,7 @@ func (c *topicListCmd) Run(ctx context.Context, std *streams) error {
 	}
 	topics := []listedTopic{}
 	for _, detail := range details.Sorted() {
-		topic := listedTopic{Name: detail.Topic, ID: detail.ID.String(), Partitions: len(detail.Partitions), Internal: detail.IsInternal}
+		topic := listedTopic{Name: detail.Topic, ID: topicID(detail.ID), Partitions: len(detail.Partitions), Internal: detail.IsInternal}
 		for _, partition := range detail.Partitions {
 			topic.Replicas = max(topic.Replicas, len(partition.Replicas))
 			if partition.Leader < 0 {
