@@ -1,7 +1,5 @@
 package group
 
-import "maps"
-
 // State is a shard's durable state: groups by id. It changes only by Replay and Restore.
 type State struct {
 	groups map[string]*stored
@@ -113,17 +111,4 @@ func (g *stored) offset(topic string, partition int32) (Offset, bool) {
 	}
 	o, ok := g.offsets[topic][partition]
 	return o, ok
-}
-
-// Clone returns a copy that shares nothing that changes.
-func (s *State) Clone() *State {
-	c := &State{groups: make(map[string]*stored, len(s.groups)), metadata: s.metadata}
-	for id, g := range s.groups {
-		copied := &stored{membership: g.membership, offsets: make(map[string]map[int32]Offset, len(g.offsets))}
-		for topic, partitions := range g.offsets {
-			copied.offsets[topic] = maps.Clone(partitions)
-		}
-		c.groups[id] = copied
-	}
-	return c
 }
