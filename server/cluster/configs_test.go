@@ -1,0 +1,468 @@
+package cluster
+
+import (
+	"fmt"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"balsa/server/config"
+)
+
+const (
+	onTopic  = kmsg.ConfigResourceTypeTopic
+	onBroker = kmsg.ConfigResourceTypeBroker
+	onGroup  = kmsg.ConfigResourceTypeGroupConfig
+)
+
+// op parses "key=value", "key+=value", "key-=value" and "-key"; "key!" sets null.
+func op(s string) kmsg.IncrementalAlterConfigsRequestResourceConfig {
+	c := kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+	if name, ok := strings.CutSuffix(s, "!"); ok {
+		c.Name = name
+		return c
+	}
+	if name, ok := strings.CutPrefix(s, "-"); ok {
+		c.Name, c.Op = name, kmsg.IncrementalAlterConfigOpDelete
+		return c
+	}
+	name, v, _ := strings.Cut(s, "=")
+	c.Value = &v
+	switch {
+	case strings.HasSuffix(name, "+"):
+		c.Op = kmsg.IncrementalAlterConfigOpAppend
+	case strings.HasSuffix(name, "-"):
+		c.Op = kmsg.IncrementalAlterConfigOpSubtract
+	}
+	c.Name = strings.TrimRight(name, "+-")
+	return c
+}
+
+func incremental(kind kmsg.ConfigResourceType, name string, ops ...string) *kmsg.IncrementalAlterConfigsRequest {
+	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	req.Version = 1
+	r := kmsg.NewIncrementalAlterConfigsRequestResource()
+	r.ResourceType, r.ResourceName = kind, name
+	for _, o := range ops {
+		r.Configs = append(r.Configs, op(o))
+	}
+	req.Resources = append(req.Resources, r)
+	return req
+}
+
+func (w *world) alter(kind kmsg.ConfigResourceType, name string, ops ...string) kmsg.IncrementalAlterConfigsResponseResource {
+	w.t.Helper()
+	resp := w.do(incremental(kind, name, ops...)).(*kmsg.IncrementalAlterConfigsResponse)
+	return resp.Resources[0]
+}
+
+func TestIncrementalAlterConfigs(t *testing.T) {
+	for _, c := range []struct {
+		ops  string
+		want map[string]string
+	}{
+		{"retention.ms=1", map[string]string{"retention.ms": "1", "segment.ms": "7"}},
+		{"segment.ms=8", map[string]string{"segment.ms": "8"}},
+		{"-segment.ms", nil},
+		{"-retention.ms", map[string]string{"segment.ms": "7"}},
+		{"cleanup.policy+=compact", map[string]string{"segment.ms": "7", "cleanup.policy": "delete,compact"}}, // on top of the default
+		{"cleanup.policy+=delete", map[string]string{"segment.ms": "7", "cleanup.policy": "delete"}},
+		{"cleanup.policy-=delete", map[string]string{"segment.ms": "7", "cleanup.policy": ""}},
+		{"cleanup.policy-=compact", map[string]string{"segment.ms": "7", "cleanup.policy": "delete"}},
+		{"cleanup.policy=compact, delete", map[string]string{"segment.ms": "7", "cleanup.policy": "compact, delete"}},
+		{"leader.replication.throttled.replicas+=0:1,1:2", map[string]string{"segment.ms": "7", "leader.replication.throttled.replicas": "0:1,1:2"}},
+	} {
+		w := newWorld(t, 1)
+		w.create("t", 1, 1, "segment.ms", "7")
+		if r := w.alter(onTopic, "t", c.ops); r.ErrorCode != 0 {
+			t.Errorf("%s: code %d, %s", c.ops, r.ErrorCode, text(r.ErrorMessage))
+		}
+		if got := w.image.TopicsByName["t"].Configs; !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.ops, got, c.want)
+		}
+	}
+}
+
+func TestAlterConfigsRefuses(t *testing.T) {
+	for _, c := range []struct {
+		kind kmsg.ConfigResourceType
+		name string
+		ops  []string
+		code *kerr.Error
+		says string
+	}{
+		{onTopic, "x", []string{"retention.ms=1"}, kerr.UnknownTopicOrPartition, "'x'"},
+		{onTopic, "a b", []string{"retention.ms=1"}, kerr.InvalidTopicException, "a b"},
+		{onTopic, "", []string{"retention.ms=1"}, kerr.InvalidTopicException, "empty"},
+		{onTopic, "t", []string{"retention=1"}, kerr.InvalidConfig, "did you mean retention.ms?"},
+		{onTopic, "t", []string{"-retention"}, kerr.InvalidConfig, "did you mean retention.ms?"},
+		{onTopic, "t", []string{"retention+=1"}, kerr.InvalidConfig, "did you mean retention.ms?"},
+		{onTopic, "t", []string{"retention.ms+=1"}, kerr.InvalidConfig, "not LIST"},
+		{onTopic, "t", []string{"retention.ms-=1"}, kerr.InvalidConfig, "not LIST"},
+		{onTopic, "t", []string{"retention.ms!"}, kerr.InvalidRequest, "Null value not supported"},
+		{onTopic, "t", []string{"retention.ms=1", "-retention.ms"}, kerr.InvalidRequest, "duplicate config keys"},
+		{onTopic, "t", []string{"segment.ms=5", "retention.ms=-2"}, kerr.InvalidConfig, "at least -1"},
+		{onTopic, "t", []string{"cleanup.policy+=shred"}, kerr.InvalidConfig, "compact, delete"},
+		{onTopic, "t", []string{"preallocate=yes"}, kerr.InvalidConfig, "true or false"},
+		{onTopic, "t", []string{"remote.storage.enable=TRUE"}, kerr.InvalidConfig, "Tiered Storage"},
+		{onBroker, "one", []string{"log.retention.ms=1"}, kerr.InvalidRequest, "one"},
+		{onBroker, "-1", []string{"log.retention.ms=1"}, kerr.InvalidRequest, "-1"},
+		{onBroker, "9", []string{"log.retention.ms=1"}, kerr.BrokerIDNotRegistered, "9"},
+		{onBroker, "1", []string{"retention.ms=1"}, kerr.InvalidConfig, "log.retention.ms"},
+		{onBroker, "1", []string{"node.id=5"}, kerr.InvalidRequest, "dynamically: node.id"},
+		{onBroker, "", []string{"-node.id"}, kerr.InvalidRequest, "dynamically: node.id"},
+		{onBroker, "", []string{"log.segment.bytes=0"}, kerr.InvalidConfig, "at least"},
+		{onGroup, "", []string{"share.record.lock.duration.ms=5000"}, kerr.InvalidRequest, "not allowed"},
+		{onGroup, "g", []string{"share.record.lock.duration=5000"}, kerr.InvalidConfig, "share.record.lock.duration.ms"},
+		{onGroup, "g", []string{"share.auto.offset.reset=yesterday"}, kerr.InvalidConfig, "by_duration"},
+		{onGroup, "g", []string{"share.auto.offset.reset=by_duration:1h"}, kerr.InvalidConfig, "by_duration"},
+		{kmsg.ConfigResourceTypeBrokerLogger, "1", []string{"root=DEBUG"}, kerr.InvalidRequest, "BROKER_LOGGER"},
+		{kmsg.ConfigResourceTypeUnknown, "1", nil, kerr.InvalidRequest, ""},
+	} {
+		w := newWorld(t, 1)
+		w.create("t", 1, 1)
+		before := w.image
+		r := w.alter(c.kind, c.name, c.ops...)
+		if r.ErrorCode != c.code.Code || !strings.Contains(text(r.ErrorMessage), c.says) {
+			t.Errorf("%v %q %v: code %d, %q; want %d, %q", c.kind, c.name, c.ops, r.ErrorCode, text(r.ErrorMessage), c.code.Code, c.says)
+		}
+		if r.ResourceType != c.kind || r.ResourceName != c.name {
+			t.Errorf("answer about %v %q", r.ResourceType, r.ResourceName)
+		}
+		if w.image != before {
+			t.Errorf("%v %q %v changed something", c.kind, c.name, c.ops)
+		}
+	}
+}
+
+func TestUnknownOperationIsRefused(t *testing.T) {
+	w := newWorld(t, 1)
+	w.create("t", 1, 1)
+	req := incremental(onTopic, "t", "cleanup.policy=compact")
+	req.Resources[0].Configs[0].Op = 4
+	if r := w.do(req).(*kmsg.IncrementalAlterConfigsResponse).Resources[0]; r.ErrorCode != kerr.InvalidRequest.Code {
+		t.Errorf("code %d", r.ErrorCode)
+	}
+}
+
+func TestResourceTwiceInARequest(t *testing.T) {
+	w := newWorld(t, 1)
+	w.create("t", 1, 1)
+	req := incremental(onTopic, "t", "retention.ms=1")
+	req.Resources = append(req.Resources, req.Resources[0], incremental(onGroup, "t", "share.isolation.level=read_committed").Resources[0])
+	resp := w.do(req).(*kmsg.IncrementalAlterConfigsResponse)
+	if len(resp.Resources) != 2 || resp.Resources[0].ErrorCode != kerr.InvalidRequest.Code || resp.Resources[1].ErrorCode != 0 {
+		t.Errorf("answer %+v", resp.Resources)
+	}
+	if len(w.image.TopicsByName["t"].Configs) != 0 || len(w.image.GroupConfigs["t"]) != 1 {
+		t.Error("the wrong one took effect")
+	}
+}
+
+func TestAlterValidateOnly(t *testing.T) {
+	w := newWorld(t, 1)
+	w.create("t", 1, 1)
+	before := w.image
+	req := incremental(onTopic, "t", "retention.ms=1")
+	req.ValidateOnly = true
+	if r := w.do(req).(*kmsg.IncrementalAlterConfigsResponse).Resources[0]; r.ErrorCode != 0 {
+		t.Errorf("code %d", r.ErrorCode)
+	}
+	if w.image != before {
+		t.Error("validate_only changed something")
+	}
+}
+
+func alterAll(kind kmsg.ConfigResourceType, name string, configs ...string) *kmsg.AlterConfigsRequest {
+	req := kmsg.NewPtrAlterConfigsRequest()
+	req.Version = 2
+	r := kmsg.NewAlterConfigsRequestResource()
+	r.ResourceType, r.ResourceName = kind, name
+	for i := 0; i < len(configs); i += 2 {
+		r.Configs = append(r.Configs, kmsg.AlterConfigsRequestResourceConfig{Name: configs[i], Value: &configs[i+1]})
+	}
+	req.Resources = append(req.Resources, r)
+	return req
+}
+
+// TestAlterConfigsResetsWhatItDoesNotName: the old API replaces the whole set.
+func TestAlterConfigsResetsWhatItDoesNotName(t *testing.T) {
+	for version := int16(0); version <= 2; version++ {
+		w := newWorld(t, 1)
+		w.create("t", 1, 1, "segment.ms", "7", "retention.ms", "8", "flush.ms", "9")
+		req := alterAll(onTopic, "t", "retention.ms", "8", "segment.ms", "6")
+		req.Version = version
+		if r := w.do(req).(*kmsg.AlterConfigsResponse).Resources[0]; r.ErrorCode != 0 {
+			t.Errorf("code %d, %s", r.ErrorCode, text(r.ErrorMessage))
+		}
+		want := map[string]string{"segment.ms": "6", "retention.ms": "8"}
+		if got := w.image.TopicsByName["t"].Configs; !reflect.DeepEqual(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+		if w.do(alterAll(onTopic, "t")); w.image.TopicsByName["t"].Configs != nil {
+			t.Errorf("%v, want none", w.image.TopicsByName["t"].Configs)
+		}
+	}
+}
+
+func TestAlterConfigsOfBrokersAndGroups(t *testing.T) {
+	w := newWorld(t, 2)
+	w.alter(onBroker, "", "log.retention.ms=5")
+	w.alter(onBroker, "2", "log.retention.ms=6", "message.max.bytes=7")
+	w.alter(onGroup, "g", "share.record.lock.duration.ms=43200000")
+	w.do(alterAll(onBroker, "2", "log.roll.ms", "1"))
+	if got := fmt.Sprint(w.image.BrokerConfigs, w.image.GroupConfigs); got !=
+		"map[-1:map[log.retention.ms:5] 2:map[log.roll.ms:1]] map[g:map[share.record.lock.duration.ms:43200000]]" {
+		t.Error(got)
+	}
+	w.alter(onBroker, "", "-log.retention.ms")
+	w.alter(onGroup, "g", "-share.record.lock.duration.ms")
+	if len(w.image.BrokerConfigs) != 1 || len(w.image.GroupConfigs) != 0 {
+		t.Errorf("empty sets are kept: %v %v", w.image.BrokerConfigs, w.image.GroupConfigs)
+	}
+	bad := alterAll(onTopic, "t", "retention.ms", "1", "retention.ms", "2")
+	w.create("t", 1, 1)
+	if r := w.do(bad).(*kmsg.AlterConfigsResponse).Resources[0]; r.ErrorCode != kerr.InvalidRequest.Code {
+		t.Errorf("a key twice: code %d", r.ErrorCode)
+	}
+	bad = alterAll(onTopic, "t", "retention.ms", "1")
+	bad.Resources[0].Configs[0].Value = nil
+	if r := w.do(bad).(*kmsg.AlterConfigsResponse).Resources[0]; r.ErrorCode != kerr.InvalidRequest.Code {
+		t.Errorf("null: code %d", r.ErrorCode)
+	}
+}
+
+// TestDefaultsAreValid: every default of every table is a value that the table allows, and every key is documented.
+func TestDefaultsAreValid(t *testing.T) {
+	for name, table := range map[string]*configTable{"topic": topicConfigs, "broker": brokerConfigs, "group": groupConfigs} {
+		if len(table.byName) != len(table.sorted) {
+			t.Errorf("%s: a key appears twice", name)
+		}
+		for _, d := range table.sorted {
+			if err := d.Validate(d.Default); err != nil && !d.Hidden {
+				t.Errorf("%s: %v", name, err)
+			}
+			if d.Doc == "" || d.Type == kmsg.ConfigTypeUnknown {
+				t.Errorf("%s config %s has no documentation or type", name, d.Name)
+			}
+			if d.Broker != "" && brokerConfigs.byName[d.Broker] == nil {
+				t.Errorf("%s config %s: its default %s is no broker config", name, d.Name, d.Broker)
+			}
+		}
+	}
+}
+
+// TestStaticDefaultsAgree: what the configuration has as default is what the topic table says, so that a broker that was started without any
+// configuration shows everything as default.
+func TestStaticDefaultsAgree(t *testing.T) {
+	c := config.Default()
+	if r := NewResolver(&c); len(r.static) != 0 {
+		t.Errorf("configured by default: %v", r.static)
+	}
+}
+
+func TestTopicConfigDefaults(t *testing.T) {
+	c := config.Default()
+	got := NewResolver(&c).TopicConfig(NewImage(), &Topic{})
+	const week = 7 * 24 * 3600 * 1000
+	want := TopicConfig{
+		CleanupDelete: true, RetentionMs: week, RetentionBytes: -1, SegmentBytes: 1 << 30, SegmentMs: week, IndexIntervalBytes: 4096,
+		FlushMessages: 1, FlushMs: 1000, MaxMessageBytes: 1048588, TimestampBeforeMaxMs: math.MaxInt64, TimestampAfterMaxMs: 3_600_000,
+		MinInsyncReplicas: 1, DeleteRetentionMs: 86_400_000, MaxCompactionLagMs: math.MaxInt64, MinCleanableDirtyRatio: 0.5,
+	}
+	if got != want || !got.FlushEveryAppend() {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestTopicConfigValues(t *testing.T) {
+	w := newWorld(t, 1)
+	topic := w.create("t", 1, 1,
+		"cleanup.policy", "compact", "message.timestamp.type", "LogAppendTime", "flush.messages", maxLong, "flush.ms", " 5 ",
+		"retention.ms", "-1", "segment.bytes", "1048576", "min.cleanable.dirty.ratio", "0.25", "max.message.bytes", "10")
+	got := NewResolver(w.config).TopicConfig(w.image, topic)
+	if got.CleanupDelete || !got.CleanupCompact || !got.LogAppendTime || got.FlushMessages != math.MaxInt64 || got.FlushEveryAppend() ||
+		got.FlushMs != 5 || got.RetentionMs != -1 || got.SegmentBytes != 1<<20 || got.MinCleanableDirtyRatio != 0.25 || got.MaxMessageBytes != 10 {
+		t.Errorf("%+v", got)
+	}
+	w.alter(onTopic, "t", "internal.segment.bytes=100", "cleanup.policy=delete,compact")
+	got = NewResolver(w.config).TopicConfig(w.image, w.image.TopicsByName["t"])
+	if got.SegmentBytes != 100 || !got.CleanupDelete || !got.CleanupCompact {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestConfigLevels: topic, broker, all brokers, static, default, in that order.
+func TestConfigLevels(t *testing.T) {
+	w := newWorld(t, 1)
+	w.config.NodeID = 1
+	topic := w.create("t", 1, 1)
+	check := func(want int64, source kmsg.ConfigSource, levels int) {
+		t.Helper()
+		r := NewResolver(w.config)
+		topic = w.image.TopicsByName["t"]
+		if got := r.TopicConfig(w.image, topic).RetentionMs; got != want {
+			t.Errorf("effective %d, want %d", got, want)
+		}
+		l := r.topicLevels(w.image, topic, topicConfigs.byName["retention.ms"])
+		if len(l) != levels || l[0].source != source || l[0].value != number(want) {
+			t.Errorf("levels %+v, want %d, the first from %v", l, levels, source)
+		}
+	}
+	check(604_800_000, kmsg.ConfigSourceDefaultConfig, 1)
+	w.config.RetentionMs = 1
+	check(1, kmsg.ConfigSourceStaticBrokerConfig, 2)
+	w.alter(onBroker, "", "log.retention.ms=2")
+	check(2, kmsg.ConfigSourceDynamicDefaultBrokerConfig, 3)
+	w.alter(onBroker, "1", "log.retention.ms=3")
+	check(3, kmsg.ConfigSourceDynamicBrokerConfig, 4)
+	w.alter(onTopic, "t", "retention.ms=4")
+	check(4, kmsg.ConfigSourceDynamicTopicConfig, 5)
+	w.config.NodeID = 2 // another broker does not have broker 1's
+	w.alter(onTopic, "t", "-retention.ms")
+	check(2, kmsg.ConfigSourceDynamicDefaultBrokerConfig, 3)
+}
+
+func describe(w *world, version int16, kind kmsg.ConfigResourceType, name string, keys ...string) kmsg.DescribeConfigsResponseResource {
+	w.t.Helper()
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	req.Version, req.IncludeSynonyms, req.IncludeDocumentation = version, true, true
+	r := kmsg.NewDescribeConfigsRequestResource()
+	r.ResourceType, r.ResourceName, r.ConfigNames = kind, name, keys
+	req.Resources = append(req.Resources, r)
+	encoded := NewResolver(w.config).DescribeConfigs(w.image, req).AppendTo(nil)
+	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
+	if err := resp.ReadFrom(encoded); err != nil {
+		w.t.Fatal(err)
+	}
+	return resp.Resources[0]
+}
+
+func TestDescribeTopic(t *testing.T) {
+	for version := int16(1); version <= 4; version++ {
+		w := newWorld(t, 1)
+		w.create("t", 1, 1, "retention.ms", "5")
+		r := describe(w, version, onTopic, "t")
+		if r.ErrorCode != 0 || len(r.Configs) != len(topicConfigs.sorted)-1 {
+			t.Fatalf("code %d, %d configs, want all %d but the hidden one", r.ErrorCode, len(r.Configs), len(topicConfigs.sorted))
+		}
+		for _, c := range r.Configs {
+			if c.Value == nil || c.ReadOnly || c.IsSensitive || len(c.ConfigSynonyms) == 0 {
+				t.Errorf("%+v", c)
+			}
+			if version >= 3 && (c.ConfigType == 0 || text(c.Documentation) == "") {
+				t.Errorf("v%d: %s has no type or documentation", version, c.Name)
+			}
+		}
+	}
+	w := newWorld(t, 1)
+	w.config.NodeID = 1
+	w.create("t", 1, 1, "retention.ms", "5")
+	w.alter(onBroker, "1", "log.retention.ms=6")
+	r := describe(w, 4, onTopic, "t", "retention.ms", "nonsense")
+	if len(r.Configs) != 1 {
+		t.Fatalf("%d configs, want the one asked for", len(r.Configs))
+	}
+	c := r.Configs[0]
+	var synonyms []string
+	for _, s := range c.ConfigSynonyms {
+		synonyms = append(synonyms, fmt.Sprintf("%s=%s/%d", s.Name, text(s.Value), s.Source))
+	}
+	if text(c.Value) != "5" || c.Source != kmsg.ConfigSourceDynamicTopicConfig || c.ConfigType != kmsg.ConfigTypeLong ||
+		fmt.Sprint(synonyms) != "[retention.ms=5/1 log.retention.ms=6/2 log.retention.ms=604800000/5]" {
+		t.Errorf("%+v, synonyms %v", c, synonyms)
+	}
+}
+
+func TestDescribeBroker(t *testing.T) {
+	w := newWorld(t, 2)
+	w.config.NodeID, w.config.DataDir = 1, "/elsewhere"
+	w.alter(onBroker, "", "log.retention.ms=6")
+	got := map[string]kmsg.DescribeConfigsResponseResourceConfig{}
+	for _, c := range describe(w, 4, onBroker, "1").Configs {
+		got[c.Name] = c
+	}
+	for name, want := range map[string]struct {
+		value    string
+		source   kmsg.ConfigSource
+		readOnly bool
+	}{
+		"log.dirs":                    {"/elsewhere", kmsg.ConfigSourceStaticBrokerConfig, true},
+		"node.id":                     {"1", kmsg.ConfigSourceDefaultConfig, true},
+		"auto.create.topics.enable":   {"true", kmsg.ConfigSourceDefaultConfig, true},
+		"log.retention.ms":            {"6", kmsg.ConfigSourceDynamicDefaultBrokerConfig, false},
+		"log.flush.interval.messages": {"1", kmsg.ConfigSourceDefaultConfig, false},
+		"default.replication.factor":  {"2", kmsg.ConfigSourceStaticBrokerConfig, true},
+	} {
+		if c := got[name]; text(c.Value) != want.value || c.Source != want.source || c.ReadOnly != want.readOnly {
+			t.Errorf("%s: %q from %v, read-only %v; want %+v", name, text(c.Value), c.Source, c.ReadOnly, want)
+		}
+	}
+	defaults := describe(w, 4, onBroker, "")
+	if len(defaults.Configs) != 1 || defaults.Configs[0].Name != "log.retention.ms" {
+		t.Errorf("all brokers: %+v", defaults.Configs)
+	}
+}
+
+func TestDescribeGroup(t *testing.T) {
+	w := newWorld(t, 1)
+	w.alter(onGroup, "g", "share.auto.offset.reset=by_duration:PT1H")
+	for _, c := range describe(w, 4, onGroup, "g").Configs {
+		set := c.Name == "share.auto.offset.reset"
+		if set != (c.Source == kmsg.ConfigSourceGroupConfig) || set != (text(c.Value) == "by_duration:PT1H") {
+			t.Errorf("%s: %q from %v", c.Name, text(c.Value), c.Source)
+		}
+	}
+}
+
+func TestDescribeRefuses(t *testing.T) {
+	w := newWorld(t, 2)
+	w.config.NodeID = 1
+	for _, c := range []struct {
+		kind kmsg.ConfigResourceType
+		name string
+		code *kerr.Error
+	}{
+		{onTopic, "x", kerr.UnknownTopicOrPartition},
+		{onTopic, "", kerr.InvalidTopicException},
+		{onTopic, "a b", kerr.InvalidTopicException},
+		{onBroker, "2", kerr.InvalidRequest}, // it knows its static configs itself
+		{onBroker, "x", kerr.InvalidRequest},
+		{onGroup, "", kerr.InvalidRequest},
+		{kmsg.ConfigResourceTypeBrokerLogger, "1", kerr.InvalidRequest},
+	} {
+		if r := describe(w, 4, c.kind, c.name); r.ErrorCode != c.code.Code || r.ErrorMessage == nil {
+			t.Errorf("%v %q: %+v, want code %d", c.kind, c.name, r, c.code.Code)
+		}
+	}
+}
+
+func TestShareOffsetReset(t *testing.T) {
+	for value, ok := range map[string]bool{
+		"latest": true, "earliest": true, "by_duration:PT1H": true, "by_duration:P1DT2H3M4.5S": true, "by_duration:P2D": true,
+		"": false, "none": false, "by_duration:": false, "by_duration:P": false, "by_duration:PT": false, "by_duration:P1DT": false,
+		"by_duration:-PT1H": false, "by_duration:1h": false,
+	} {
+		if err := shareOffsetReset(value); (err == nil) != ok {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
+
+func TestEditDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"kitten", "sitting", 3}, {"flush.ms", "flush.ms", 0}, {"abcd", "acbd", 2}} {
+		if got := editDistance(c.a, c.b); got != c.want {
+			t.Errorf("%q, %q: %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+	if editDistance(strings.Repeat("x", 1<<20), "y") != 1<<20 {
+		t.Error("a hostile name is compared")
+	}
+}
