@@ -18,6 +18,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"golang.org/x/term"
 
+	"balsa/server"
 	"balsa/server/config"
 )
 
@@ -107,7 +108,7 @@ func (c *serverCmd) Run(ctx context.Context, std *streams, parsed *kong.Context)
 	}
 	logger := newLogger(std.err, cfg.LogLevel, cfg.LogFormat)
 	prepareProcess(logger)
-	srv, err := newServer(cfg, logger)
+	srv, err := server.New(cfg, logger)
 	if err != nil {
 		return startError(cfg, err)
 	}

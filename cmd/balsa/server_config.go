@@ -21,8 +21,9 @@ import (
 // envPrefix starts the name of every environment variable that configures the broker: BALSA_DATA_DIR is data-dir.
 const envPrefix = "BALSA_"
 
-// clientVariables are the variables that belong to the client commands, which a server may find set in its shell.
-func clientVariables() []string { return []string{"BROKERS", "CONFIG"} }
+// otherVariables are no settings, but a server may find them set: those of the other commands, and the name of the
+// binary that scripts and tests start.
+func otherVariables() []string { return []string{"BROKERS", "CONFIG", "BINARY"} }
 
 // loadConfig merges the sources of the configuration; the later wins: defaults, the YAML file (if any), environment,
 // flags. A name that no setting has is an error in every one of them, since a misspelt setting that is silently
@@ -102,7 +103,7 @@ func environmentValues(environ, keys []string) (map[string]any, error) {
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
 		variable, ours := strings.CutPrefix(name, envPrefix)
-		if !ours || slices.Contains(clientVariables(), variable) {
+		if !ours || slices.Contains(otherVariables(), variable) {
 			continue
 		}
 		key, known := byVariable[variable]

@@ -1,0 +1,70 @@
+# balsa. `make help` lists the targets.
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+TOOL    := go tool -modfile=scripts/tools/go.mod
+# Packages of our module with Go files in them; test/clients has programs with modules of their own.
+PACKAGES := ./...
+# How long each fuzz target runs, and how many faults each crash test causes.
+FUZZTIME ?= 10s
+ROUNDS   ?= 50
+BENCH    ?= --records 1000000 --size 1024 --partitions 12
+
+.DEFAULT_GOAL := build
+.PHONY: build run test race lint vuln fmt bench cluster demo fuzz clients crash ci clean help
+
+build: ## build bin/balsa, one static binary
+	$(GOBUILD) -o bin/balsa ./cmd/balsa
+
+run: build ## serve on localhost:9092 with the defaults, data in ./data
+	./bin/balsa server
+
+test: ## run every Go test
+	go vet $(PACKAGES)
+	go test $(PACKAGES)
+	cd test/clients/sarama && go vet ./...
+
+race: ## run every Go test under the race detector
+	go test -race $(PACKAGES)
+
+lint: ## check format, vet, staticcheck, the shell scripts; the tools are pinned in scripts/tools/go.mod
+	@unformatted=$$($(TOOL) gofumpt -l $$(git ls-files -co --exclude-standard '*.go')); \
+		if [ -n "$$unformatted" ]; then echo "not formatted, run 'make fmt':"; echo "$$unformatted"; exit 1; fi
+	go vet $(PACKAGES)
+	go vet -tags crash ./test/...
+	$(TOOL) staticcheck $(PACKAGES)
+	go test ./test/arch
+	scripts/shellcheck.sh
+
+vuln: ## look for known vulnerabilities in what the binary calls (needs the network)
+	$(TOOL) govulncheck ./cmd/balsa
+
+fmt: ## format all Go files
+	$(TOOL) gofumpt -w $$(git ls-files -co --exclude-standard '*.go')
+
+bench: build ## measure three fresh nodes on this machine (BENCH="flags of balsa bench produce")
+	scripts/bench.sh $(BENCH)
+
+cluster: build ## start three nodes; stop them with scripts/cluster.sh down
+	scripts/cluster.sh up
+
+demo: build ## tell the story of the README on a real file, and check it
+	scripts/demo.sh
+
+fuzz: ## run each fuzz target for FUZZTIME
+	scripts/fuzz.sh $(FUZZTIME)
+
+clients: build ## run real Kafka clients in six languages against three nodes
+	test/clients/run.sh
+
+crash: build ## kill, pause and power-fail nodes under load, ROUNDS times each
+	BALSA_BINARY=$(CURDIR)/bin/balsa go test -tags crash -timeout 0 -v ./test/crash -rounds $(ROUNDS)
+
+ci: ## everything that continuous integration runs
+	.ci/run
+
+clean: ## remove what was built; data stays
+	rm -rf bin .bin
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
