@@ -19,11 +19,14 @@ func (c *Config) Validate() error {
 	c.validatePeers(&v)
 	v.between("num-partitions", int64(c.NumPartitions), 1, maxPartitions)
 	v.check(c.Replication >= 0, "default-replication-factor: %d: must be at least 1, or 0 for min(3, brokers)", c.Replication)
+	v.check(int(c.Replication) <= len(c.Brokers()), "default-replication-factor: %d: must be at most %d, the number of brokers",
+		c.Replication, len(c.Brokers()))
 	v.oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error")
 	v.oneOf("log-format", c.LogFormat, "text", "json")
 	v.positive("shutdown-grace", c.ShutdownGrace)
 	c.Limits.validate(&v)
 	c.Log.validate(&v)
+	v.check(c.MaxMessageBytes <= c.MaxRequestBytes, "message-max-bytes: %d: must be at most max-request-bytes, %d", c.MaxMessageBytes, c.MaxRequestBytes)
 	c.Groups.validate(&v)
 	return errors.Join(v.errs...)
 }
