@@ -127,15 +127,15 @@ func (c *Controller) untilAnswered(ctx context.Context, req kmsg.Request, open *
 		if err == nil {
 			return a, nil
 		}
-		var u *unsettled
-		switch {
-		case errors.As(err, &u):
+		if u := (*unsettled)(nil); errors.As(err, &u) {
 			*open = append(*open, u)
 			code = kerr.RequestTimedOut
-		case errors.Is(err, raft.ErrClosed), errors.Is(err, cluster.ErrNotServed):
-			return answer{}, fmt.Errorf("%w: %w", kerr.NotController, err)
-		case errors.Is(err, errForwarded):
+		}
+		if errors.Is(err, errForwarded) {
 			code = kerr.RequestTimedOut
+		}
+		if errors.Is(err, raft.ErrClosed) { // this node is shutting down
+			return answer{}, fmt.Errorf("%w: %w", code, err)
 		}
 		if earlier, ok := open.applied(); ok {
 			return earlier, nil
