@@ -107,9 +107,9 @@ func (g *Group) resetTo(p position) error {
 	defer c.mu.Unlock()
 	g.logger.Info("log restarts at the leader's log start", "index", p.index+1, "offset", p.baseOffset)
 	g.state.store.phantom.Store(max(g.state.store.phantom.Load(), uint64(g.plog.LastIndex())))
-	if err := g.plog.Reset(p.index+1, p.baseOffset, p.term); err != nil {
+	if err := g.plog.Reset(p.index+1, p.baseOffset, p.term, p.encode()); err != nil {
 		return err
 	}
 	c.index, c.size = p.index, 0
-	return g.plog.SaveCheckpoint(log.Checkpoint{Index: p.index, State: p.encode()})
+	return nil
 }

@@ -25,6 +25,7 @@ var stamped = []byte{0xff}
 type entryStore struct {
 	plog   *log.Log
 	logger *slog.Logger
+	failed func(error) // told about appends that failed
 	// phantom is the last index that hashicorp/raft still believes to hold after the log was reset below it by a
 	// snapshot: it never lowers its own idea of the last log (raft.go, installSnapshot). Entries up to it answer with
 	// term 0, which conflicts with everything, so that the leader's entries replace them.
@@ -139,7 +140,7 @@ func (s *entryStore) StoreLogs(logs []*hraft.Log) error {
 		next += log.Offset(h.LastOffsetDelta) + 1
 	}
 	if err := s.plog.Append(batches, epochs, sync); err != nil {
-		s.logger.Error("append failed", "index", logs[0].Index, "entries", len(logs), "err", err)
+		s.failed(fmt.Errorf("append entries %d-%d: %w", logs[0].Index, logs[len(logs)-1].Index, err))
 		return err
 	}
 	if last := logs[len(logs)-1].Index; last >= s.phantom.Load() {

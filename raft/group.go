@@ -101,6 +101,27 @@ func (g *Group) Propose(kind batch.Kind, payload []byte) *Proposal {
 	return p
 }
 
+// appendRetry is how long proposals are refused after an append failed: long enough for leadership, which the library gives
+// up then, to settle where there is room; short enough to notice that space is back.
+const appendRetry = time.Second
+
+// appendFailed takes note of a failed append. A log that failed for good takes the replica out: a replica that cannot
+// store entries must neither vote nor lead.
+func (g *Group) appendFailed(err error) {
+	g.failing.Store(time.Now().Add(appendRetry).UnixNano())
+	if g.plog.Failed() == nil {
+		g.logger.Error("append failed, nothing was written", "err", err)
+		return
+	}
+	g.logger.Error("replica stops until the broker is restarted: its log failed", "err", err)
+	g.host.running.Go(func() {
+		if err := g.Close(); err != nil {
+			g.logger.Error("stopping the replica failed", "err", err)
+		}
+		g.host.events.tell(learned{group: g, stopped: true})
+	})
+}
+
 // Voters returns the group's voting members.
 func (g *Group) Voters() []NodeID {
 	f := g.raft.GetConfiguration()
@@ -190,7 +211,7 @@ func (h *Host) Open(c GroupConfig) (*Group, error) {
 			return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)
 		}
 	}
-	store := &entryStore{plog: c.Log, logger: g.logger}
+	store := &entryStore{plog: c.Log, logger: g.logger, failed: g.appendFailed}
 	g.state = &replicaState{plog: c.Log, store: store, machine: c.Machine, needPayload: c.NeedPayload}
 	if err := g.state.restore(start); err != nil {
 		return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)

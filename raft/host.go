@@ -201,6 +201,7 @@ func (h *Host) forget(g *Group) {
 	if h.groups[g.id] == g {
 		delete(h.groups, g.id)
 	}
+	h.events.forget(g)
 }
 
 // Remove forgets the terms and votes of a group that is deleted for good.

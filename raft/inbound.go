@@ -89,11 +89,11 @@ func (in *inbound) respond(f frame, body []byte, err error) {
 	if err != nil {
 		typ, body = frameError, encodeError(err)
 	}
-	in.host.pool.Put(f.body)
 	buf := in.host.pool.Get(frameHeaderLen + len(body))
 	defer in.host.pool.Put(buf)
 	putFrameHeader(buf, typ, f.id, len(body))
 	copy(buf[frameHeaderLen:], body)
+	in.host.pool.Put(f.body) // not before: an answer may share the request's memory
 	in.wmu.Lock()
 	defer in.wmu.Unlock()
 	err = in.nc.SetWriteDeadline(time.Now().Add(writeTimeout))

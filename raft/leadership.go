@@ -17,22 +17,24 @@ type leadershipEvents struct {
 	host         *Host
 	observations chan hraft.Observation
 
-	mu     sync.Mutex
-	groups map[*hraft.Raft]*Group
-	ready  chan readyEvent
+	mu      sync.Mutex
+	groups  map[*hraft.Raft]*Group
+	learned chan learned
 }
 
-// readyEvent says that a leader has applied everything of the terms before its own.
-type readyEvent struct {
-	group *Group
-	epoch log.Epoch
+// learned is what this package finds out itself: that a leader has applied everything of the terms before its own, or that
+// a replica has stopped.
+type learned struct {
+	group   *Group
+	epoch   log.Epoch
+	stopped bool
 }
 
 func (e *leadershipEvents) init(h *Host) {
 	e.host = h
 	e.observations = make(chan hraft.Observation, 4096)
 	e.groups = map[*hraft.Raft]*Group{}
-	e.ready = make(chan readyEvent, 64)
+	e.learned = make(chan learned, 64)
 }
 
 // watch subscribes to a group's observations.
@@ -50,10 +52,10 @@ func (h *Host) watch(g *Group) {
 	}))
 }
 
-func (h *Host) unwatch(g *Group) {
-	h.events.mu.Lock()
-	defer h.events.mu.Unlock()
-	delete(h.events.groups, g.raft)
+func (e *leadershipEvents) forget(g *Group) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.groups, g.raft)
 }
 
 func (e *leadershipEvents) run(ctx context.Context) {
@@ -68,11 +70,14 @@ func (e *leadershipEvents) run(ctx context.Context) {
 			if g != nil {
 				e.observe(g)
 			}
-		case r := <-e.ready:
-			l := r.group.Leadership()
-			if l.Leader == e.host.node && l.Epoch == r.epoch && !l.Ready {
+		case n := <-e.learned:
+			l := n.group.Leadership()
+			switch {
+			case n.stopped:
+				n.group.publish(Leadership{Leader: NoNode, Epoch: l.Epoch})
+			case l.Leader == e.host.node && l.Epoch == n.epoch && !l.Ready:
 				l.Ready = true
-				r.group.publish(l)
+				n.group.publish(l)
 			}
 		}
 	}
@@ -106,8 +111,12 @@ func (e *leadershipEvents) prove(g *Group, epoch log.Epoch) {
 	if err := g.raft.Barrier(0).Error(); err != nil {
 		return // leadership went; the next observation tells
 	}
+	e.tell(learned{group: g, epoch: epoch})
+}
+
+func (e *leadershipEvents) tell(n learned) {
 	select {
-	case e.ready <- readyEvent{g, epoch}:
+	case e.learned <- n:
 	case <-e.host.ctx.Done():
 	}
 }
@@ -120,8 +129,12 @@ func (g *Group) publish(l Leadership) {
 const (
 	// campaignStep separates the candidates for a dead leader's groups: the second stands only when the first did not win.
 	campaignStep = 300 * time.Millisecond
-	// coldStart is how long the preferred leader of a group listens for a leader before it stands for election.
-	coldStart = 800 * time.Millisecond
+	// coldStart is how long the preferred leader of a group listens for a leader before it stands for election. A leader
+	// makes itself known within two Timing.Commit of being connected.
+	coldStart    = 1500 * time.Millisecond
+	campaignPoll = 20 * time.Millisecond
+	// campaignGiveUp ends the watch: by then the library's own timeouts are at work.
+	campaignGiveUp = 30 * time.Second
 )
 
 // peerDied makes the surviving members of the dead node's groups stand for election at once, instead of after an
@@ -170,32 +183,64 @@ func (g *Group) campaignFor(dead NodeID, delay time.Duration) {
 	}
 }
 
-// CampaignIfLeaderless makes a replica that should lead stand for election soon, if no leader shows up: at once when it
-// is the only voter or when fresh says that no replica can have a leader yet.
+// CampaignIfLeaderless makes a replica that should lead stand for election, if no leader shows up: at once when it is the
+// only voter; else, on the preferred leader, once a majority is connected. fresh says that the replica is new, so that
+// there can hardly be a leader; otherwise one is given coldStart to make itself known, because a needless
+// election would depose it.
 func (g *Group) CampaignIfLeaderless(fresh bool) {
 	voters := g.Voters()
-	alone := len(voters) == 1 && voters[0] == g.host.node
-	if alone || (fresh && g.preferred == g.host.node) {
+	if len(voters) == 1 && voters[0] == g.host.node {
 		g.Campaign()
 		return
 	}
 	if g.preferred != g.host.node {
 		return
 	}
-	g.host.running.Go(func() {
+	patience := coldStart
+	if fresh {
+		patience = 0
+	}
+	if g.majorityAlive(voters) && patience == 0 {
+		g.Campaign()
+		return
+	}
+	g.host.running.Go(func() { g.campaignAfter(patience, voters) })
+}
+
+// campaignAfter stands for election when a majority has been connected for patience and none of it was heard to lead.
+func (g *Group) campaignAfter(patience time.Duration, voters []NodeID) {
+	ticker := time.NewTicker(campaignPoll)
+	defer ticker.Stop()
+	var since time.Time // when a majority was first seen
+	for deadline := time.Now().Add(campaignGiveUp); time.Now().Before(deadline); {
 		select {
 		case <-g.trans.ctx.Done():
 			return
-		case <-time.After(coldStart):
-		}
-		alive := 0
-		for _, v := range voters {
-			if g.host.Alive(v) {
-				alive++
+		case now := <-ticker.C:
+			switch {
+			case g.Leadership().Leader != NoNode:
+				return
+			case !g.majorityAlive(voters):
+				since = time.Time{}
+			default:
+				if since.IsZero() {
+					since = now
+				}
+				if now.Sub(since) >= patience {
+					g.Campaign()
+					return
+				}
 			}
 		}
-		if g.Leadership().Leader == NoNode && 2*alive > len(voters) {
-			g.Campaign()
+	}
+}
+
+func (g *Group) majorityAlive(voters []NodeID) bool {
+	alive := 0
+	for _, v := range voters {
+		if g.host.Alive(v) {
+			alive++
 		}
-	})
+	}
+	return 2*alive > len(voters)
 }

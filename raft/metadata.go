@@ -24,8 +24,12 @@ const retainedSnapshots = 2
 // Metadata is the replica of the cluster-metadata group.
 type Metadata struct {
 	*Group
-	bolt *raftboltdb.BoltStore // its log, term and vote
+	bolt  *raftboltdb.BoltStore // its log, term and vote
+	fresh bool                  // was just bootstrapped
 }
+
+// Start makes the replica stand for election if it should lead and nobody does.
+func (m *Metadata) Start() { m.CampaignIfLeaderless(m.fresh) }
 
 // OpenMetadata starts the node's replica of the cluster-metadata group: small, so the library's own way serves it, with
 // its log in raft-boltdb and whole snapshots in files. dir exists. members is the initial membership, the same on every
@@ -63,7 +67,7 @@ func (h *Host) startMetadata(m *Metadata, dir string, members []NodeID) error {
 	if err != nil {
 		return fmt.Errorf("read metadata log: %w", err)
 	}
-	if !exists {
+	if m.fresh = !exists; m.fresh {
 		trans := newGroupTransport(h, MetadataGroup, nil)
 		err := hraft.BootstrapCluster(conf, m.bolt, m.bolt, snaps, trans, metadataConfiguration(members))
 		if err != nil {

@@ -24,7 +24,8 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.manager.Run(background) })
 	wg.Go(func() { s.leaders.announce(background, s.brokers, s.host.Call) })
 	wg.Go(func() { s.balancer.run(background) })
-	s.metadata.CampaignIfLeaderless(false)
+	wg.Go(func() { s.disk.run(background) })
+	s.metadata.Start()
 
 	err := s.serve(ctx, background)
 

@@ -45,6 +45,7 @@ type Server struct {
 	listener    *Listener
 	leaders     *leaderTable
 	balancer    *balancer
+	disk        *diskGuard
 
 	ready chan struct{}
 }
@@ -58,7 +59,7 @@ func New(c config.Config, logger *slog.Logger) (*Server, error) {
 	s := &Server{
 		config: c, logger: logger, node: raft.NodeID(c.NodeID), machine: cluster.NewMachine(),
 		resolver: cluster.NewResolver(&c), leaders: newLeaderTable(raft.NodeID(c.NodeID), logger),
-		ready: make(chan struct{}),
+		disk: &diskGuard{dir: c.DataDir, logger: logger}, ready: make(chan struct{}),
 	}
 	if err := s.open(); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -94,7 +95,7 @@ func (s *Server) open() error {
 	s.manager, err = partition.NewManager(partition.ManagerConfig{
 		Node: s.node, Dir: s.config.DataDir, FS: fs, Syncer: syncer, Host: s.host, Resolver: s.resolver,
 		Shards: s.coordinator, Logger: s.logger, Now: time.Now, RetentionCheck: s.config.RetentionCheck,
-		OnLeadership: s.leaders.changed,
+		DiskFull: s.disk.full, OnLeadership: s.leaders.changed,
 	})
 	if err != nil {
 		return err
@@ -227,7 +228,7 @@ func (s *Server) openListener() error {
 	dispatcher := handler.NewDispatcher(&handler.Broker{
 		Node: s.node, Metadata: s, Controller: s.controller, Coordinator: coordinatorAPI{s.coordinator},
 		Partitions: handler.LocalPartitions(s.manager), Configs: s.resolver, AutoCreate: s.config.AutoCreate,
-		LogDir: s.config.DataDir, DiskUsage: func() (int64, int64, error) { return diskUsage(s.config.DataDir) },
+		LogDir: s.config.DataDir, DiskUsage: s.disk.usage,
 	})
 	c := DefaultListenerConfig()
 	c.MaxConnections, c.MaxRequestBytes = s.config.MaxConnections, int(s.config.MaxRequestBytes)

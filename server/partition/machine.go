@@ -102,6 +102,4 @@ func (m *machine) Restore(state []byte) error {
 }
 
 // LeadershipChanged wakes parked fetches, whose answers have changed.
-func (m *machine) LeadershipChanged(l raft.Leadership) {
-	m.p.leadershipChanged(l)
-}
+func (m *machine) LeadershipChanged(raft.Leadership) { m.p.waiters.each((*Waiter).wake) }

@@ -39,6 +39,8 @@ type ManagerConfig struct {
 	Now      func() time.Time
 	// RetentionCheck is log.retention.check.interval.ms.
 	RetentionCheck time.Duration
+	// DiskFull says that so little space is left that producing must stop: Raft's own entries still have to fit.
+	DiskFull func() bool
 	// OnLeadership is told about every leadership change of a local replica, in order per replica; it must not block.
 	OnLeadership func(raft.GroupID, raft.Leadership)
 }

@@ -17,12 +17,12 @@ type Partition struct {
 	Topic string
 	ID    raft.GroupID
 
-	now     func() time.Time
-	plog    *log.Log
-	group   atomic.Pointer[raft.Group]
-	machine *machine
-	config  atomic.Pointer[cluster.TopicConfig]
-	notify  func(*Partition, raft.Leadership)
+	now      func() time.Time
+	diskFull func() bool
+	plog     *log.Log
+	group    atomic.Pointer[raft.Group]
+	machine  *machine
+	config   atomic.Pointer[cluster.TopicConfig]
 
 	hw       atomic.Int64 // high watermark: the offset after the last committed record
 	logStart atomic.Int64
@@ -71,13 +71,6 @@ func (p *Partition) leader(currentEpoch log.Epoch) (*raft.Group, raft.Leadership
 		return nil, l, kerr.NotLeaderForPartition
 	}
 	return g, l, nil
-}
-
-func (p *Partition) leadershipChanged(l raft.Leadership) {
-	if p.notify != nil {
-		p.notify(p, l)
-	}
-	p.waiters.each((*Waiter).wake)
 }
 
 // SetConfig takes a changed topic configuration.

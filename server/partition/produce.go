@@ -47,6 +47,9 @@ func (p *Partition) Produce(b batch.Batch) (*Append, error) {
 	if _, _, err := p.leader(-1); err != nil {
 		return nil, err // before spending time on the records
 	}
+	if p.diskFull() {
+		return nil, fmt.Errorf("%w: disk full", kerr.KafkaStorageError)
+	}
 	h, err := p.validate(b)
 	if err != nil {
 		return nil, err

@@ -84,7 +84,8 @@ func (m *Manager) start(r *replica, t *cluster.Topic, config cluster.TopicConfig
 }
 
 func (m *Manager) newPartition(r *replica, t *cluster.Topic, config cluster.TopicConfig) *Partition {
-	p := &Partition{Topic: t.Name, ID: r.id, now: m.Now, plog: r.plog, pending: map[int64]*inFlight{}}
+	p := &Partition{Topic: t.Name, ID: r.id, now: m.Now, diskFull: m.DiskFull,
+		plog: r.plog, pending: map[int64]*inFlight{}}
 	p.config.Store(&config)
 	p.machine = &machine{p: p, producers: newProducerTable()}
 	return p
