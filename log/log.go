@@ -2,6 +2,9 @@ package log
 
 import (
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"balsa/log/batch"
@@ -32,49 +35,178 @@ var (
 	ErrClosed = errors.New("log closed")
 )
 
-// Syncer makes a file durable. One Syncer serves all logs of a node, so that it can merge their fsyncs.
-type Syncer interface {
-	// Sync returns when all that was written to f before the call is on stable storage.
-	Sync(f vfs.File) error
+// corrupt is an ErrCorrupt that says where.
+func corrupt(path string, pos int64, format string, args ...any) error {
+	return fmt.Errorf("%w: %s at byte %d: %s", ErrCorrupt, path, pos, fmt.Sprintf(format, args...))
 }
 
-// Config holds what can be tuned for one log; the names in comments are Kafka's topic configs. It can be changed
-// while the log is open, with SetConfig.
-type Config struct {
-	SegmentBytes       int64         // segment.bytes
-	SegmentAge         time.Duration // segment.ms
-	IndexIntervalBytes int           // index.interval.bytes
-	// FlushEveryAppend makes Append return only after an fsync (flush.messages=1). Otherwise the log is fsynced
-	// in the background, at FlushInterval or after FlushBytes, whichever comes first.
-	FlushEveryAppend bool
-	FlushInterval    time.Duration // flush.ms
-	FlushBytes       int64
+// Log is one partition's log. Reads may run concurrently with everything. There is one appender at a time; the other
+// methods may be called by anyone, and exclude each other where they must.
+//
+// Locks are taken in the order adminMu, appendMu, syncMu, mu; then a segment's index and file locks. Only adminMu,
+// appendMu and syncMu are held during I/O, and no reader takes those.
+type Log struct {
+	dir    string
+	fs     vfs.FS
+	syncer Syncer
+	now    func() time.Time
+
+	adminMu sync.Mutex // serialises what deletes files or writes the checkpoint
+	saved   Index      // index of the checkpoint on disk; guarded by adminMu
+	doomed  []*segment // out of the log, their files not yet deleted; guarded by adminMu
+
+	appendMu sync.Mutex // serialises what moves the end of the log
+	slots    []slot     // scratch of Append
+	bufs     [][]byte   // scratch of Append
+	indexer  indexer    // decides which batches of the active segment get an index entry
+
+	syncMu     sync.Mutex // one fsync of the data at a time
+	background sync.WaitGroup
+	flushing   atomic.Bool // a background fsync is on its way
+
+	mu         sync.RWMutex // guards all below; held for moments only
+	config     Config
+	segments   []*segment // never empty while open; copied on change; the last one is active
+	nextIndex  Index
+	nextOffset Offset
+	prevEpoch  Epoch
+	epochs     epochs
+	durable    Index // last index known to be fsynced
+	synced     int64 // bytes of the active segment known to be fsynced
+	size       int64
+	ring       ring
+	generation uint64 // counts removals, so that a reader can tell why something vanished
+	dirtySince time.Time
+	// activeSince is when the active segment got its first data batch, or when the log was opened if it had some; zero
+	// while it has none.
+	activeSince time.Time
+	failed      error
+	closed      bool
+	recovery    Recovery
+
+	activity atomic.Uint64 // counts appends and reads, so that Tick can tell an idle log
+	idle     idleness      // guarded by adminMu
 }
 
-// Options are fixed for as long as a log is open.
-type Options struct {
-	FS     vfs.FS
-	Syncer Syncer
-	Config Config
-	Now    func() time.Time
+// Recovery tells what Open had to do.
+type Recovery struct {
+	ScannedBytes   int64 // record bytes read to find the end of the log
+	CutBytes       int64 // bytes of a torn append that were cut off
+	RebuiltIndexes int
 }
 
-// EntryInfo describes one stored batch without its records.
-type EntryInfo struct {
-	Index  Index
-	Header batch.Header // decoded header of the stored batch, base offset and epoch as stamped
+// Recovery returns what Open had to do.
+func (l *Log) Recovery() Recovery { return l.recovery }
+
+// Dir returns the directory that holds the log.
+func (l *Log) Dir() string { return l.dir }
+
+// FirstIndex is the index of the first batch kept; LastIndex+1 when the log is empty.
+func (l *Log) FirstIndex() Index {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.segments[0].baseIndex
 }
 
-// EpochStart says where an epoch begins. Epochs without an entry are not listed.
-type EpochStart struct {
-	Epoch  Epoch
-	Index  Index
-	Offset Offset
+// LastIndex is the index of the last batch; FirstIndex-1 when the log is empty.
+func (l *Log) LastIndex() Index {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.nextIndex - 1
 }
 
-// Checkpoint is what lets a log open without reading its data. State belongs to the caller (Raft's position and
-// configuration, the state machine's state) and is returned by Open as it was saved.
-type Checkpoint struct {
-	Index Index // the last index that State covers; not beyond what is durable
-	State []byte
+// DurableIndex is the last index known to be fsynced.
+func (l *Log) DurableIndex() Index {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.durable
 }
+
+// PrevEpoch is the epoch of the batch at FirstIndex-1; 0 when there never was one.
+func (l *Log) PrevEpoch() Epoch {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.prevEpoch
+}
+
+// FirstOffset is the base offset of the first segment.
+func (l *Log) FirstOffset() Offset {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.segments[0].base
+}
+
+// NextOffset is the log end offset: what the next data batch gets.
+func (l *Log) NextOffset() Offset {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.nextOffset
+}
+
+// LastEpoch is the epoch of the last batch; PrevEpoch when the log is empty.
+func (l *Log) LastEpoch() Epoch {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.lastEpoch()
+}
+
+func (l *Log) lastEpoch() Epoch { return l.epochs.last(l.prevEpoch) }
+
+// Epochs returns where each epoch begins, oldest first.
+func (l *Log) Epochs() []EpochStart {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return append([]EpochStart(nil), l.epochs...)
+}
+
+// EpochEnd answers OffsetForLeaderEpoch: the largest epoch <= e that has entries and the offset where it ends
+// (NextOffset for the last). ok is false when e is below the first known epoch.
+func (l *Log) EpochEnd(e Epoch) (epoch Epoch, end Offset, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.epochs.end(e, l.nextOffset)
+}
+
+// Size is the bytes of all segment files.
+func (l *Log) Size() int64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.size
+}
+
+// Failed is non-nil once a failed write or fsync latched the log.
+func (l *Log) Failed() error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.failed
+}
+
+// fail latches the log.
+func (l *Log) fail(cause error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed == nil {
+		l.failed = fmt.Errorf("%w: %s: %w", ErrFailed, l.dir, cause)
+	}
+	return l.failed
+}
+
+// usable says why the log takes no changes, or nil.
+func (l *Log) usable() error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.closed {
+		return ErrClosed
+	}
+	return l.failed
+}
+
+// SetConfig changes the configuration from the next append on.
+func (l *Log) SetConfig(c Config) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.config = c.withDefaults()
+}
+
+// active returns the segment that is appended to. The caller holds mu.
+func (l *Log) active() *segment { return l.segments[len(l.segments)-1] }

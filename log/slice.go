@@ -1,0 +1,93 @@
+package log
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"balsa/log/vfs"
+)
+
+// Slice is a run of bytes in segment files, ready to be sent. It keeps its files open until Release, also when the log
+// deletes them or is closed meanwhile. What TruncateSuffix removed, which is never committed, must not be read.
+type Slice struct {
+	Ranges     []Range
+	Bytes      int64
+	NextOffset Offset // the offset after the last data batch in it; the offset asked for when it is empty
+}
+
+// Range is a byte range of one open file. File is for sendfile; ReadAt on it works too.
+type Range struct {
+	File     io.ReaderAt
+	Pos, Len int64
+
+	h *handle
+}
+
+// OSFile returns the range's *os.File for sendfile, or nil if the file system is not the operating system's.
+func (r Range) OSFile() *os.File { return vfs.OSFile(r.File) }
+
+// Release lets go of the files. Safe on the zero Slice; once only.
+func (s *Slice) Release() {
+	for i := range s.Ranges {
+		if h := s.Ranges[i].h; h != nil {
+			h.release()
+		}
+	}
+	s.Ranges = nil
+}
+
+// AppendTo appends the slice's bytes to dst (used where sendfile cannot be: tests, TLS, small answers). On an error dst
+// is returned as it was.
+func (s *Slice) AppendTo(dst []byte) ([]byte, error) {
+	out := slices.Grow(dst, int(s.Bytes))
+	for _, r := range s.Ranges {
+		at := len(out)
+		out = out[:at+int(r.Len)]
+		if n, err := r.File.ReadAt(out[at:], r.Pos); n < int(r.Len) {
+			return dst, fmt.Errorf("read segment at byte %d: %w", r.Pos, err)
+		}
+	}
+	return out, nil
+}
+
+// span is a byte range of a segment.
+type span struct {
+	segment  *segment
+	pos, len int64
+}
+
+// spans collects what a slice will hold. Adjacent spans become one.
+type spans struct {
+	list  []span
+	bytes int64
+	next  Offset
+	last  Index
+}
+
+func (s *spans) add(seg *segment, pos, n int64) {
+	if n == 0 {
+		return
+	}
+	s.bytes += n
+	if k := len(s.list) - 1; k >= 0 && s.list[k].segment == seg && s.list[k].pos+s.list[k].len == pos {
+		s.list[k].len += n
+		return
+	}
+	s.list = append(s.list, span{seg, pos, n})
+}
+
+// open opens the files.
+func (s *spans) open() (Slice, error) {
+	out := Slice{Bytes: s.bytes, NextOffset: s.next, Ranges: make([]Range, 0, len(s.list))}
+	for _, sp := range s.list {
+		h, err := sp.segment.data.acquire()
+		if err != nil {
+			out.Release()
+			return Slice{}, err
+		}
+		out.Ranges = append(out.Ranges, Range{File: h.File, Pos: sp.pos, Len: sp.len, h: h})
+	}
+	return out, nil
+}
