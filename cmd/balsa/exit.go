@@ -34,7 +34,7 @@ type commandError struct {
 func (e *commandError) Error() string { return e.err.Error() }
 func (e *commandError) Unwrap() error { return e.err }
 
-// errUnhealthy and errPrinted end a command whose output already says what is wrong.
+// errPrinted ends a command whose output already says what is wrong.
 var errPrinted = errors.New("already reported")
 
 // failf is a failure of the operation with a hint.
@@ -69,8 +69,7 @@ func report(w io.Writer, err error) exitCode {
 
 // explain finds the hint and the exit code of an error.
 func explain(err error) (hint string, code exitCode) {
-	var command *commandError
-	if errors.As(err, &command) {
+	if command, ok := errors.AsType[*commandError](err); ok {
 		return command.hint, command.code
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
@@ -81,8 +80,7 @@ func explain(err error) (hint string, code exitCode) {
 			return known.hint, exitFailed
 		}
 	}
-	var network *net.OpError
-	if errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) {
+	if _, ok := errors.AsType[*net.OpError](err); ok || errors.Is(err, context.DeadlineExceeded) {
 		return unreachableHint, exitUnreachable
 	}
 	return "", exitFailed

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -199,10 +198,9 @@ func (c *groupResetCmd) print(std *streams, plan []plannedOffset) {
 		g.add(planned.Topic, int64(planned.Partition), count(planned.Committed), count(planned.New), count(planned.End), count(planned.Lag))
 	}
 	g.print(std.out)
-	note := io.Writer(std.err)
 	if c.Execute {
-		fmt.Fprintf(note, "group %s: %s reset\n", c.Group, plural(int64(len(plan)), "partition"))
+		fmt.Fprintf(std.err, "group %s: %s reset\n", c.Group, plural(int64(len(plan)), "partition"))
 		return
 	}
-	fmt.Fprintln(note, "nothing changed yet; add --execute to do it")
+	fmt.Fprintln(std.err, "nothing changed yet; add --execute to do it")
 }

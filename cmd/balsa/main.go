@@ -84,8 +84,7 @@ func run(ctx context.Context, args []string, std *streams) (code exitCode) {
 // usageError turns a parse error into one that names the help of the command that was meant.
 func usageError(err error) error {
 	hint := "balsa --help"
-	var parse *kong.ParseError
-	if errors.As(err, &parse) && parse.Context != nil {
+	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context != nil {
 		words := []string{"balsa"}
 		for _, element := range parse.Context.Path {
 			if element.Command != nil {

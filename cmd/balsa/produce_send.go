@@ -61,9 +61,14 @@ func readLines(ctx context.Context, input io.Reader, limit int) <-chan line {
 	go func() {
 		defer close(lines)
 		scanner := bufio.NewScanner(input)
-		scanner.Buffer(make([]byte, 0, min(limit+2, 64<<10)), limit+2)
+		scanner.Buffer(make([]byte, 0, min(limit+3, 64<<10)), limit+3) // the line, its end, and one to see that it is too long
 		scanner.Split(bufio.ScanLines)
-		for number := 1; scanner.Scan(); number++ {
+		tooLong := fmt.Errorf("a line is longer than %d bytes, see --max-record", limit)
+		for scanner.Scan() {
+			if len(scanner.Bytes()) > limit {
+				lines <- line{err: tooLong}
+				return
+			}
 			select {
 			case lines <- line{text: bytes.Clone(scanner.Bytes())}:
 			case <-ctx.Done():
@@ -72,7 +77,7 @@ func readLines(ctx context.Context, input io.Reader, limit int) <-chan line {
 		}
 		err := scanner.Err()
 		if errors.Is(err, bufio.ErrTooLong) {
-			err = fmt.Errorf("a line is longer than %d bytes, see --max-record", limit)
+			err = tooLong
 		}
 		if err != nil {
 			lines <- line{err: err}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -79,7 +80,7 @@ func readConfigFile(path string, keys []string) (map[string]any, error) {
 		return nil, usagef("", "read configuration: %w", err)
 	}
 	values := map[string]any{}
-	if err := yaml.NewDecoder(bytes.NewReader(data)).Decode(&values); err != nil && err != io.EOF {
+	if err := yaml.NewDecoder(bytes.NewReader(data)).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
 		return nil, usagef("", "configuration file %s: %s", path, yaml.FormatError(err, false, true))
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -116,7 +117,7 @@ func environmentValues(environ, keys []string) (map[string]any, error) {
 }
 
 func unknownSetting(problem, name, prefix string, candidates []string) error {
-	hint := "`balsa server --help` lists the settings"
+	hint := "`balsa server --print-config` lists the settings"
 	if near := nearest(name, candidates); near != "" {
 		hint = "did you mean " + prefix + near + "?"
 	}

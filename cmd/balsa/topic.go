@@ -77,12 +77,12 @@ type explained struct {
 }
 
 func (e *explained) Error() string {
-	var code *kerr.Error
-	if errors.As(e.err, &code) {
+	if code, ok := errors.AsType[*kerr.Error](e.err); ok {
 		return code.Message + ": " + e.message
 	}
 	return e.err.Error() + ": " + e.message
 }
+
 func (e *explained) Unwrap() error { return e.err }
 
 // topicID writes a topic's UUID as Kafka's own tools do: URL-safe base64 without padding.

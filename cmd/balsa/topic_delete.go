@@ -46,12 +46,13 @@ func (c *topicDeleteCmd) Run(ctx context.Context, std *streams) error {
 		return err
 	}
 	var failed error
-	for _, response := range responses.Sorted() {
+	for _, name := range names { // not Sorted, which sorts by the topics' random ids
+		response := responses[name]
 		if err := withMessage(response.Err, response.ErrMessage); err != nil {
-			failed = errors.Join(failed, fmt.Errorf("delete topic %s: %w", response.Topic, err))
+			failed = errors.Join(failed, fmt.Errorf("delete topic %s: %w", name, err))
 			continue
 		}
-		fmt.Fprintf(std.out, "deleted topic %s\n", response.Topic)
+		fmt.Fprintf(std.out, "deleted topic %s\n", name)
 	}
 	return failed
 }
