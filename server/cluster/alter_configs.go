@@ -208,7 +208,8 @@ func (d *Decider) incremented(res resource, ops []kmsg.IncrementalAlterConfigsRe
 		}
 		named[op.Name] = true
 		if op.Op == kmsg.IncrementalAlterConfigOpDelete {
-			if f := known(res, op.Name); f != nil {
+			// As in Kafka, a key may be removed that does not exist, perhaps because an earlier release had it.
+			if f := checkDynamic(res, op.Name); f != nil {
 				return nil, f
 			}
 			delete(configs, op.Name)
@@ -230,13 +231,9 @@ func (d *Decider) incremented(res resource, ops []kmsg.IncrementalAlterConfigsRe
 	return configs, nil
 }
 
-// known refuses keys that the resource cannot have, and those of a broker that cannot change while it runs.
-func known(res resource, name string) *failure {
-	def := res.table.byName[name]
-	if def == nil {
-		return failf(kerr.InvalidConfig, "%v", res.table.unknown(res.what(), name))
-	}
-	if res.scope == ScopeBroker && !def.Dynamic {
+// checkDynamic refuses the keys of a broker that cannot change while it runs.
+func checkDynamic(res resource, name string) *failure {
+	if def := res.table.byName[name]; def != nil && res.scope == ScopeBroker && !def.Dynamic {
 		return failf(kerr.InvalidRequest, "Cannot update these configs dynamically: %s", name)
 	}
 	return nil
@@ -255,10 +252,13 @@ func (r *resource) what() string {
 
 // editList appends to a LIST config or subtracts from it. A list that is not set starts as its default.
 func (d *Decider) editList(res resource, op kmsg.IncrementalAlterConfigsRequestResourceConfig) (string, *failure) {
-	if f := known(res, op.Name); f != nil {
+	if f := checkDynamic(res, op.Name); f != nil {
 		return "", f
 	}
 	def := res.table.byName[op.Name]
+	if def == nil {
+		return "", failf(kerr.InvalidConfig, "%v", res.table.unknown(res.what(), op.Name))
+	}
 	if op.Op != kmsg.IncrementalAlterConfigOpAppend && op.Op != kmsg.IncrementalAlterConfigOpSubtract {
 		return "", failf(kerr.InvalidRequest, "Unknown operation %d for config %s", op.Op, op.Name)
 	}

@@ -27,8 +27,14 @@ type ConfigDef struct {
 	check func(value string) error
 }
 
+// maxConfigValueLen is the longest config value in bytes, as in Kafka.
+const maxConfigValueLen = 1<<15 - 1
+
 // Validate says what is wrong with value, nil if nothing.
 func (d *ConfigDef) Validate(value string) error {
+	if len(value) > maxConfigValueLen {
+		return fmt.Errorf("The value of configuration %s is longer than %d bytes", d.Name, maxConfigValueLen) //nolint:staticcheck // shown to clients
+	}
 	value = strings.TrimSpace(value)
 	if err := wellFormed(d.Type, value); err != nil {
 		return fmt.Errorf("Invalid value %s for configuration %s: %w", value, d.Name, err) //nolint:staticcheck // shown to clients as Kafka words it

@@ -16,6 +16,9 @@ import (
 // MaxPartitionsPerRequest is how many partitions one CreateTopics or CreatePartitions request may create, as in Kafka.
 const MaxPartitionsPerRequest = 10_000
 
+// MaxEntryBytes bounds what one request may add to the metadata group.
+const MaxEntryBytes = 8 << 20
+
 // Decider answers controller requests on the leader of the metadata group: from an image and a request it makes records
 // and the response that is right once they are applied. It changes nothing and reads no clock; its only outside
 // inputs are in its fields, so that a test can fix them. Not safe for concurrent use, because of Rand.
@@ -47,8 +50,20 @@ type Decision struct {
 // ErrNotServed means that a request is not the controller's business.
 var ErrNotServed = errors.New("not a controller request")
 
-// Decide answers req from img.
+// Decide answers req from img. The error is ErrNotServed, or one that wraps a *kerr.Error and is the answer to all that the
+// request asks for.
 func (d *Decider) Decide(img *Image, req kmsg.Request) (Decision, error) {
+	decision, err := d.answer(img, req)
+	if err != nil {
+		return Decision{}, err
+	}
+	if size := len(appendRecords(nil, decision.Records)); size > MaxEntryBytes {
+		return Decision{}, failf(kerr.PolicyViolation, "The request makes %d bytes of cluster metadata; at most %d are allowed.", size, MaxEntryBytes)
+	}
+	return decision, nil
+}
+
+func (d *Decider) answer(img *Image, req kmsg.Request) (Decision, error) {
 	switch req := req.(type) {
 	case *kmsg.CreateTopicsRequest:
 		return d.createTopics(img, req), nil

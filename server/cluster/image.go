@@ -63,7 +63,7 @@ type Topic struct {
 // Image is immutable: Apply of records makes the next one, which shares with it all that did not change. Zero value is not
 // usable; see NewImage.
 type Image struct {
-	Version       uint64 // Raft index of the last applied entry
+	Version       uint64 // Raft index of the last entry that took effect
 	ClusterID     string
 	Brokers       map[raft.NodeID]Broker
 	Topics        map[TopicID]*Topic

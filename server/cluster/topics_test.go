@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,8 +9,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"balsa/raft"
 )
 
 func creation7(topics ...kmsg.CreateTopicsRequestTopic) *kmsg.CreateTopicsRequest {
@@ -211,6 +210,22 @@ func TestCreateTopicsInOneRequest(t *testing.T) {
 	}
 }
 
+// TestTooMuchMetadata: a request cannot make the metadata group carry more than a bounded entry.
+func TestTooMuchMetadata(t *testing.T) {
+	w := newWorld(t, 1)
+	var topics []kmsg.CreateTopicsRequestTopic
+	list := strings.Repeat(" ", maxConfigValueLen-1) + "*"
+	for i := range MaxEntryBytes/len(list) + 1 {
+		topics = append(topics, topicRequest(number(i), 1, 1, "leader.replication.throttled.replicas", list))
+	}
+	if d, err := w.decider.Decide(w.image, creation7(topics...)); !errors.Is(err, kerr.PolicyViolation) {
+		t.Errorf("%d records, %v", len(d.Records), err)
+	}
+	if _, err := w.decider.Decide(w.image, creation7(topics[2:]...)); err != nil {
+		t.Errorf("two fewer: %v", err)
+	}
+}
+
 func TestCreateTopicsVersions(t *testing.T) {
 	for version := int16(2); version <= 7; version++ {
 		w := newWorld(t, 1)
@@ -295,142 +310,5 @@ func TestRecreatedTopicIsAnother(t *testing.T) {
 	second := w.create("a", 1, 1)
 	if first.ID == second.ID || len(second.Configs) != 0 {
 		t.Errorf("deleted %+v, created %+v", first, second)
-	}
-}
-
-func TestCreatePartitions(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		req  *kmsg.CreatePartitionsRequest
-		code int16
-		says string
-		want int
-	}{
-		{"more", morePartitions("t", 5), 0, "", 5},
-		{"by hand", morePartitions("t", 3, []int32{3, 1}), 0, "", 3},
-		{"unknown", morePartitions("x", 5), kerr.UnknownTopicOrPartition.Code, "", 2},
-		{"as many", morePartitions("t", 2), kerr.InvalidPartitions.Code, "already has 2", 2},
-		{"fewer", morePartitions("t", 1), kerr.InvalidPartitions.Code, "not be an increase", 2},
-		{"negative", morePartitions("t", -1), kerr.InvalidPartitions.Code, "not be an increase", 2},
-		{"too many", morePartitions("t", 10_003), kerr.PolicyViolation.Code, "10000", 2},
-		{"as many as may be", morePartitions("t", 10_002), 0, "", 10_002},
-		{"too few by hand", morePartitions("t", 4, []int32{3, 1}), kerr.InvalidReplicaAssignment.Code, "only 1 assignment", 2},
-		{"other factor", morePartitions("t", 3, []int32{3}), kerr.InvalidReplicaAssignment.Code, "not consistent", 2},
-		{"stranger", morePartitions("t", 3, []int32{3, 9}), kerr.InvalidReplicaAssignment.Code, "broker 9", 2},
-		{"same broker", morePartitions("t", 3, []int32{3, 3}), kerr.InvalidReplicaAssignment.Code, "more than once", 2},
-		{"nobody", morePartitions("t", 3, []int32{}), kerr.InvalidReplicaAssignment.Code, "empty", 2},
-	} {
-		for version := int16(0); version <= 3; version++ {
-			w := newWorld(t, 3)
-			before := w.create("t", 2, 2)
-			c.req.Version = version
-			resp := w.do(c.req).(*kmsg.CreatePartitionsResponse)
-			got := resp.Topics[0]
-			if got.ErrorCode != c.code || !strings.Contains(text(got.ErrorMessage), c.says) {
-				t.Errorf("%s: code %d, %q; want %d, %q", c.name, got.ErrorCode, text(got.ErrorMessage), c.code, c.says)
-			}
-			after := w.image.TopicsByName["t"]
-			if len(after.Partitions) != c.want || fmt.Sprint(after.Partitions[:2]) != fmt.Sprint(before.Partitions) {
-				t.Errorf("%s: partitions %v", c.name, after.Partitions)
-			}
-		}
-	}
-}
-
-func TestCreatePartitionsTwiceAndForValidation(t *testing.T) {
-	w := newWorld(t, 3)
-	w.create("t", 2, 2)
-	req := morePartitions("t", 4)
-	req.Topics = append(req.Topics, req.Topics[0])
-	resp := w.do(req).(*kmsg.CreatePartitionsResponse)
-	if len(resp.Topics) != 1 || resp.Topics[0].ErrorCode != kerr.InvalidRequest.Code {
-		t.Errorf("twice: %+v", resp.Topics)
-	}
-	req = morePartitions("t", 4)
-	req.ValidateOnly = true
-	if resp := w.do(req).(*kmsg.CreatePartitionsResponse); resp.Topics[0].ErrorCode != 0 {
-		t.Errorf("validate_only: %+v", resp.Topics)
-	}
-	if n := len(w.image.TopicsByName["t"].Partitions); n != 2 {
-		t.Errorf("%d partitions, want 2", n)
-	}
-}
-
-func TestProducerIDBlocks(t *testing.T) {
-	w := newWorld(t, 1)
-	req := kmsg.NewPtrAllocateProducerIDsRequest()
-	for want := int64(0); want < 5000; want += 1000 {
-		resp := w.do(req).(*kmsg.AllocateProducerIDsResponse)
-		if resp.ErrorCode != 0 || resp.ProducerIDStart != want || resp.ProducerIDLen != 1000 {
-			t.Fatalf("got %+v, want a block from %d", resp, want)
-		}
-	}
-	w.apply([]Record{ProducerIDsAllocated{1<<63 - 1000}})
-	if resp := w.do(req).(*kmsg.AllocateProducerIDsResponse); resp.ErrorCode == 0 {
-		t.Errorf("got %+v from an exhausted number space", resp)
-	}
-}
-
-func TestRegisterBroker(t *testing.T) {
-	w := newWorld(t, 3)
-	b := Broker{ID: 2, Incarnation: [16]byte{7}, Host: "::1", Port: 1234, PeerAddress: "[::1]:99", Rack: "r"}
-	register := func(b Broker, clusterID string) int16 {
-		req, err := RegistrationRequest(b, clusterID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return w.do(req).(*kmsg.BrokerRegistrationResponse).ErrorCode
-	}
-	if code := register(b, w.image.ClusterID); code != 0 || w.image.Brokers[2] != b {
-		t.Errorf("code %d, broker %+v", code, w.image.Brokers[2])
-	}
-	before := w.image
-	if code := register(b, ""); code != 0 || w.image != before {
-		t.Errorf("the same again: code %d, changed %v", code, w.image != before)
-	}
-	if code := register(b, "another"); code != kerr.InconsistentClusterID.Code {
-		t.Errorf("of another cluster: code %d", code)
-	}
-	for name, bad := range map[string]Broker{
-		"negative id": {ID: -1, Host: "h", Port: 1},
-		"no host":     {ID: 2, Port: 1},
-		"no port":     {ID: 2, Host: "h"},
-	} {
-		if code := register(bad, ""); code != kerr.InvalidRegistration.Code {
-			t.Errorf("%s: code %d", name, code)
-		}
-	}
-	if w.image != before {
-		t.Error("refused registrations changed something")
-	}
-	if _, err := RegistrationRequest(Broker{ID: 1, Host: "h", Port: 1, PeerAddress: "nonsense"}, ""); err == nil {
-		t.Error("a peer address without port was accepted")
-	}
-}
-
-func TestBootstrapOnce(t *testing.T) {
-	w := newWorld(t, 3)
-	if len(w.image.ClusterID) != 22 {
-		t.Errorf("cluster id %q", w.image.ClusterID)
-	}
-	if again := w.decider.Bootstrap(w.image); again != nil {
-		t.Errorf("again: %+v", again)
-	}
-	for _, p := range w.image.Topics[CoordinatorTopic].Partitions {
-		for _, r := range p.Replicas {
-			if !slices.Contains([]raft.NodeID{1, 2, 3}, r) {
-				t.Errorf("replicas %v", p.Replicas)
-			}
-		}
-	}
-}
-
-func TestNotServed(t *testing.T) {
-	w := newWorld(t, 1)
-	if _, err := w.decider.Decide(w.image, kmsg.NewPtrMetadataRequest()); err == nil {
-		t.Error("Metadata was decided")
-	}
-	if Served(int16(kmsg.Metadata)) || !Served(int16(kmsg.CreateTopics)) {
-		t.Error("Served is wrong")
 	}
 }

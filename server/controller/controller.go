@@ -84,12 +84,18 @@ type unsettled struct {
 func (u *unsettled) Error() string { return "outcome unknown: " + u.cause.Error() }
 func (u *unsettled) Unwrap() error { return u.cause }
 
+// refused is the error of a request that the leader refuses as a whole; trying again does not help.
+type refused struct{ cause error }
+
+func (r *refused) Error() string { return r.cause.Error() }
+func (r *refused) Unwrap() error { return r.cause }
+
 // errNoLeader means that there is no leader now, or that it is not ready.
 var errNoLeader = errors.New("the metadata group has no leader")
 
 // Do answers a controller request (see cluster.Served), here or on the leader, and returns when this node's image has the
 // change. The error is ctx's, or wraps a *kerr.Error: NotController when no leader took the request in time,
-// RequestTimedOut when one may have.
+// RequestTimedOut when one may have, PolicyViolation when the whole request is refused (see cluster.Decider.Decide).
 func (c *Controller) Do(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
 	if !cluster.Served(req.Key()) {
 		return nil, fmt.Errorf("%w: %s", cluster.ErrNotServed, kmsg.NameForKey(req.Key()))
@@ -127,6 +133,9 @@ func (c *Controller) untilAnswered(ctx context.Context, req kmsg.Request, open *
 		if err == nil {
 			return a, nil
 		}
+		if r := (*refused)(nil); errors.As(err, &r) {
+			return answer{}, err
+		}
 		if u := (*unsettled)(nil); errors.As(err, &u) {
 			*open = append(*open, u)
 			code = kerr.RequestTimedOut
@@ -156,7 +165,7 @@ func (c *Controller) untilAnswered(ctx context.Context, req kmsg.Request, open *
 func (c *Controller) attempt(ctx context.Context, l raft.Leadership, changed <-chan struct{}, req kmsg.Request) (answer, error) {
 	switch {
 	case l.Leader == c.Broker.ID && l.Ready:
-		return c.decide(ctx, func(img *cluster.Image) (cluster.Decision, error) { return c.Decider.Decide(img, req) })
+		return c.decide(ctx, c.answering(req))
 	case l.Leader == raft.NoNode, l.Leader == c.Broker.ID:
 		return answer{}, errNoLeader
 	}

@@ -3,7 +3,9 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -370,6 +372,30 @@ func TestTwoProcessesWithOneID(t *testing.T) {
 		wg.Wait()
 		if n := f.proposals - before; n < 2 || n > 20 {
 			t.Errorf("%d registrations in a minute", n)
+		}
+	})
+}
+
+// TestRefusedAsAWhole: nobody tries again, neither on the leader nor where it was forwarded from.
+func TestRefusedAsAWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := serving(t, 2)
+		huge := createTopic("t")
+		list := strings.Repeat(" ", 32_000) + "*"
+		key := "leader.replication.throttled.replicas"
+		for i := range 300 {
+			topic := createTopic(fmt.Sprint("t", i)).Topics[0]
+			topic.Configs = []kmsg.CreateTopicsRequestTopicConfig{{Name: key, Value: &list}}
+			huge.Topics = append(huge.Topics, topic)
+		}
+		for id := raft.NodeID(1); id <= 2; id++ {
+			start := time.Now()
+			if _, err := f.node(id).Do(t.Context(), huge); !errors.Is(err, kerr.PolicyViolation) {
+				t.Errorf("node %d: %v", id, err)
+			}
+			if time.Since(start) != 0 {
+				t.Errorf("node %d tried again", id)
+			}
 		}
 	})
 }

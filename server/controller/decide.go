@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"balsa/raft"
 	"balsa/server/cluster"
 )
@@ -33,6 +35,17 @@ func (c *Controller) decide(ctx context.Context, decide func(*cluster.Image) (cl
 		}
 		// An entry that the image did not have yet came first (of an earlier leader, or of a request of ours that was given
 		// up while it was in flight): decide again, with it.
+	}
+}
+
+// answering returns what decides req.
+func (c *Controller) answering(req kmsg.Request) func(*cluster.Image) (cluster.Decision, error) {
+	return func(img *cluster.Image) (cluster.Decision, error) {
+		d, err := c.Decider.Decide(img, req)
+		if err != nil {
+			return d, &refused{err}
+		}
+		return d, nil
 	}
 }
 

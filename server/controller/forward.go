@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"balsa/raft"
@@ -28,6 +29,7 @@ const (
 	statusOK        = 0
 	statusNotLeader = 1 // certainly no effect
 	statusUnsettled = 2 // perhaps an effect
+	statusRefused   = 3 // the whole request is refused; the body is a Kafka error code (2 bytes)
 )
 
 var (
@@ -101,7 +103,12 @@ func decodeAnswer(b []byte, req kmsg.Request) (answer, error) {
 	switch b[1] {
 	case statusOK:
 	case statusNotLeader:
-		return answer{}, fmt.Errorf("forwarded request refused: %w", raft.ErrNotLeader)
+		return answer{}, fmt.Errorf("forwarded request: %w", raft.ErrNotLeader)
+	case statusRefused:
+		if len(b) == answerHeader+2 {
+			return answer{}, &refused{kerr.ErrorForCode(int16(binary.BigEndian.Uint16(b[answerHeader:])))}
+		}
+		return answer{}, fmt.Errorf("%w: %w: refusal of %d bytes", errForwarded, errMalformed, len(b))
 	default:
 		return answer{}, fmt.Errorf("%w: the leader lost its leadership meanwhile", errForwarded)
 	}
@@ -124,12 +131,15 @@ func (c *Controller) Serve(ctx context.Context, _ raft.NodeID, payload []byte) (
 	if l, _ := c.Machine.WatchLeadership(); l.Leader != c.Broker.ID || !l.Ready {
 		return encodeAnswer(statusNotLeader, answer{}), nil
 	}
-	a, err := c.decide(ctx, func(img *cluster.Image) (cluster.Decision, error) { return c.Decider.Decide(img, req) })
+	a, err := c.decide(ctx, c.answering(req))
 	var u *unsettled
+	var known *kerr.Error
 	switch {
 	case errors.As(err, &u):
 		c.Machine.Forget(u.nonce)
 		return encodeAnswer(statusUnsettled, answer{}), nil
+	case errors.As(err, &known):
+		return binary.BigEndian.AppendUint16(encodeAnswer(statusRefused, answer{}), uint16(known.Code)), nil
 	case err != nil:
 		return encodeAnswer(statusNotLeader, answer{}), nil
 	}
