@@ -1,0 +1,9 @@
+// A module of its own, so that balsa does not depend on FUSE.
+module balsa/test/crash/lossyfs
+
+go 1.26.0
+
+require (
+	github.com/hanwen/go-fuse/v2 v2.12.1
+	golang.org/x/sys v0.49.0 // indirect
+)
