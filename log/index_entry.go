@@ -30,14 +30,14 @@ const topBit = 1 << 31
 // encode writes the entry for slot number slot of the index of the segment with base offset base. Both are part of
 // the checksum, so that an entry read from elsewhere is not taken for one.
 func (e indexEntry) encode(dst []byte, base Offset, slot int) {
-	binary.BigEndian.PutUint32(dst, e.relOffset|flag(e.epochStart))
-	binary.BigEndian.PutUint32(dst[4:], e.relIndex|flag(e.mark))
-	binary.BigEndian.PutUint32(dst[8:], e.pos|flag(e.internal || e.sealed))
+	binary.BigEndian.PutUint32(dst, e.relOffset|top(e.epochStart))
+	binary.BigEndian.PutUint32(dst[4:], e.relIndex|top(e.mark))
+	binary.BigEndian.PutUint32(dst[8:], e.pos|top(e.internal || e.sealed))
 	binary.BigEndian.PutUint64(dst[12:], uint64(e.maxTimestamp))
 	binary.BigEndian.PutUint32(dst[20:], entryChecksum(dst, base, slot))
 }
 
-func flag(set bool) uint32 {
+func top(set bool) uint32 {
 	if set {
 		return topBit
 	}
