@@ -20,6 +20,7 @@ type Host struct {
 
 	mu     sync.Mutex
 	shards map[int32]*shard
+	image  *cluster.Image // as TopicsDeleted saw it last; nil at first
 	closed bool
 }
 
@@ -78,12 +79,29 @@ func (h *Host) Detach(id int32) {
 	}
 }
 
-// TopicsDeleted tells the shards that this node leads to forget the offsets of topics that the image no longer has.
-// Without it they do so at the next retention check.
+// TopicsDeleted is to be called when the image has changed: the shards that this node leads forget the offsets of topics
+// that are gone. It is cheap when none is. What a call misses, because leadership moves, is found at the next retention
+// check.
 func (h *Host) TopicsDeleted() {
+	h.mu.Lock()
+	before, now := h.image, h.config.Image()
+	h.image = now
+	h.mu.Unlock()
+	if before != nil && !anyDeleted(before, now) {
+		return
+	}
 	for _, s := range h.all() {
 		s.decide(func(l *group.Leader, now time.Time) { l.DeleteOrphans(now) })
 	}
+}
+
+func anyDeleted(before, now *cluster.Image) bool {
+	for id := range before.Topics {
+		if now.Topics[id] == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // Close detaches all shards.

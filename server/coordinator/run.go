@@ -126,10 +126,10 @@ func (s *shard) settle(f inFlight) {
 		s.collect()
 		return
 	}
-	// The leader's memory is ahead of what was written. It begins again from what is: in this epoch when the entry is
-	// certainly not in the log, else in the next.
+	// The leader's memory is ahead of what was written, so it begins again from what is: in this epoch when the entry was
+	// refused, in a later one when it is unknown what became of it.
 	s.logger.Warn("coordinator shard could not write", "epoch", s.epoch, "err", err)
-	if !errors.Is(err, raft.ErrNotLeader) {
+	if errors.Is(err, raft.ErrLeadershipLost) || errors.Is(err, raft.ErrClosed) {
 		s.failed = s.epoch
 	}
 	s.stepDown()

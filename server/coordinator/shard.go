@@ -113,7 +113,7 @@ func (s *shard) followLeadership(now time.Time) {
 	// Ready says that everything of earlier ones is applied.
 	clean := epoch != s.epoch || s.unsettled == 0
 	if s.leader == nil && leads && epoch != s.failed && clean {
-		s.logger.Info("coordinator shard is led here", "epoch", epoch)
+		s.logger.Debug("coordinator shard is led here", "epoch", epoch)
 		s.leader, s.epoch = group.NewLeader(s.env, s.state, now), epoch
 		s.collect()
 	}
@@ -122,7 +122,7 @@ func (s *shard) followLeadership(now time.Time) {
 // stepDown drops what only the leader knew, and answers everybody who waits for it. Writes that were proposed are settled
 // with their proposals.
 func (s *shard) stepDown() {
-	s.logger.Info("coordinator shard is no longer led here", "epoch", s.epoch)
+	s.logger.Debug("coordinator shard is no longer led here", "epoch", s.epoch)
 	l := s.leader
 	s.leader = nil
 	queue := s.queue
@@ -142,7 +142,7 @@ func (s *shard) handle(client group.Client, c *call) {
 		return
 	}
 	s.leader.Handle(time.Now(), client, c.req, c.reply)
-	s.collect()
+	s.decided()
 }
 
 func (s *shard) whyNot() *kerr.Error {
@@ -158,17 +158,22 @@ func (s *shard) decide(f func(l *group.Leader, now time.Time)) {
 	defer s.mu.Unlock()
 	if s.leader != nil {
 		f(s.leader, time.Now())
-		s.collect()
+		s.decided()
 	}
 }
 
-// collect takes over what the leader wants to be written, and sees to it that the run loop learns of that and of new
-// deadlines.
+// collect takes over what the leader wants to be written.
 func (s *shard) collect() {
 	for _, w := range s.leader.TakeWrites() {
 		s.queue = append(s.queue, queued{w, s.leader})
 	}
-	if len(s.queue) > 0 || s.leader.NextDeadline().Before(s.armed) {
+}
+
+// decided collects, and sees to it that the run loop learns of new writes and of earlier deadlines.
+func (s *shard) decided() {
+	before := len(s.queue)
+	s.collect()
+	if len(s.queue) > before || s.leader.NextDeadline().Before(s.armed) {
 		s.poke()
 	}
 }
