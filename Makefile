@@ -5,13 +5,15 @@ GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VE
 TOOL    := go tool -modfile=scripts/tools/go.mod
 # Packages of our module with Go files in them; test/clients has programs with modules of their own.
 PACKAGES := ./...
+# Not in scripts/tools/go.mod, because it brings hundreds of modules along.
+GOLANGCI := v2.15.0
 # How long each fuzz target runs, and how many faults each crash test causes.
 FUZZTIME ?= 10s
 ROUNDS   ?= 50
 BENCH    ?= --records 1000000 --size 1024 --partitions 12
 
 .DEFAULT_GOAL := build
-.PHONY: build run test race lint vuln fmt bench cluster demo fuzz clients crash ci clean help
+.PHONY: build run test race lint golangci vuln fmt bench cluster demo fuzz clients crash ci clean help
 
 build: ## build bin/balsa, one static binary
 	$(GOBUILD) -o bin/balsa ./cmd/balsa
@@ -35,6 +37,13 @@ lint: ## check format, vet, staticcheck, the shell scripts; the tools are pinned
 	$(TOOL) staticcheck $(PACKAGES)
 	go test ./test/arch
 	scripts/shellcheck.sh
+
+golangci: .bin/golangci-lint-$(GOLANGCI) ## run the second, stricter linter, see .golangci.yml
+	$< run $(PACKAGES)
+
+.bin/golangci-lint-$(GOLANGCI):
+	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI)
+	mv .bin/golangci-lint $@
 
 vuln: ## look for known vulnerabilities in what the binary calls (needs the network)
 	$(TOOL) govulncheck ./cmd/balsa

@@ -47,12 +47,11 @@ func (c *benchE2ECmd) Run(ctx context.Context, std *streams) error {
 	m := newMeter()
 	stop := m.showProgress(ctx, std.err, c.Quiet, c.Records)
 	err = c.exchange(ctx, clients, consumer, m)
-	elapsed := time.Since(m.begin)
 	stop()
 	if err != nil {
 		return err
 	}
-	result, err := c.result("end-to-end", m, before, elapsed, c.settings())
+	result, err := c.result("end-to-end", m, before, c.settings())
 	if err != nil {
 		return err
 	}

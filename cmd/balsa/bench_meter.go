@@ -27,6 +27,8 @@ type meter struct {
 	bytes   atomic.Int64
 	failed  atomic.Int64
 
+	last atomic.Int64 // when the latest record was done, since begin
+
 	mu        sync.Mutex // guards all below
 	histogram *hdrhistogram.Histogram
 	first     error
@@ -48,6 +50,7 @@ func (m *meter) done(size int, since time.Time, err error) {
 		m.mu.Unlock()
 		return
 	}
+	m.last.Store(int64(time.Since(m.begin)))
 	m.records.Add(1)
 	m.bytes.Add(int64(size))
 	if since.IsZero() {
@@ -58,6 +61,9 @@ func (m *meter) done(size int, since time.Time, err error) {
 	_ = m.histogram.RecordValue(latency) // cannot fail: the value is within the bounds
 	m.mu.Unlock()
 }
+
+// elapsed is the time from the start to the last record that was done, without whatever the load waited for after it.
+func (m *meter) elapsed() time.Duration { return max(time.Duration(m.last.Load()), time.Microsecond) }
 
 func (m *meter) firstError() error {
 	m.mu.Lock()

@@ -39,12 +39,11 @@ func (c *benchProduceCmd) Run(ctx context.Context, std *streams) error {
 	err = c.generate(ctx, clients, &c.benchLoad, func(client *kgo.Client, record *kgo.Record, intended time.Time) {
 		client.Produce(context.WithoutCancel(ctx), record, func(record *kgo.Record, err error) { m.done(len(record.Value), intended, err) })
 	})
-	elapsed := time.Since(m.begin)
 	stop()
 	if err != nil {
 		return err
 	}
-	result, err := c.result("produce", m, before, elapsed, c.settings())
+	result, err := c.result("produce", m, before, c.settings())
 	if err != nil {
 		return err
 	}

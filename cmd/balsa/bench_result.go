@@ -48,8 +48,9 @@ func (o *benchOptions) startUsage() (usage, error) {
 	return usage{client: ownCPU(), servers: servers}, err
 }
 
-// result turns a meter into the result; elapsed runs from the start to the last acknowledgement or receipt.
-func (o *benchOptions) result(load string, m *meter, before usage, elapsed time.Duration, settings map[string]any) (*benchResult, error) {
+// result turns a meter into the result.
+func (o *benchOptions) result(load string, m *meter, before usage, settings map[string]any) (*benchResult, error) {
+	elapsed := m.elapsed()
 	records, bytes := m.records.Load(), m.bytes.Load()
 	cpu := func(spent time.Duration) cpuResult {
 		result := cpuResult{CPUSeconds: spent.Seconds()}

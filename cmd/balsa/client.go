@@ -29,6 +29,9 @@ func (c *connection) dial(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, er
 		kgo.ClientID("balsa-cli"),
 		kgo.DialTimeout(min(c.Timeout, 5*time.Second)),
 		kgo.RetryTimeout(c.Timeout),
+		// The default of several seconds spares the brokers of many long-lived clients; here it would hold up whoever
+		// waits for a new leader.
+		kgo.MetadataMinAge(50 * time.Millisecond),
 	}
 	client, err := kgo.NewClient(append(base, opts...)...)
 	if err != nil {
