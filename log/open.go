@@ -107,10 +107,6 @@ func finishReset(fsys vfs.FS, dir string, c *checkpointFile) (*segment, error) {
 			}
 		}
 	}
-	// Removals and creation must not meet in one unsynced step: they may have a name in common.
-	if err := fsys.SyncDir(dir); err != nil {
-		return nil, err
-	}
 	s := newSegment(fsys, dir, c.segments[0].name, c.segments[0].baseIndex)
 	if err := s.create(); err != nil {
 		return nil, err
