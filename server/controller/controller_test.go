@@ -214,6 +214,21 @@ func TestLostLeadershipAfterCommit(t *testing.T) {
 	})
 }
 
+// TestLostLeadershipAndLateCommit: the proposer learns only after the new leader's answer that its own entry was committed.
+func TestLostLeadershipAndLateCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := serving(t, 3)
+		f.onPropose = func(raft.NodeID) (error, bool) {
+			f.onPropose = nil
+			f.hold(1, true)
+			f.elect(2)
+			return raft.ErrLeadershipLost, true
+		}
+		time.AfterFunc(time.Second, func() { f.hold(1, false) })
+		f.mustCreate(1, "t")
+	})
+}
+
 // TestLostLeadershipBeforeCommit: the entry is gone, so the new leader does the work.
 func TestLostLeadershipBeforeCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
