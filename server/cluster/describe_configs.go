@@ -85,8 +85,12 @@ func describeTable(table *configTable, levels func(*ConfigDef) []level) []descri
 func describeBrokerDefaults(img *Image) []described {
 	var all []described
 	for _, name := range sortedKeys(img.BrokerConfigs[raft.NoNode]) {
+		def := brokerConfigs.byName[name]
+		if def == nil {
+			continue // set by a later release than this one
+		}
 		all = append(all, described{
-			def:    brokerConfigs.byName[name],
+			def:    def,
 			levels: []level{{name, img.BrokerConfigs[raft.NoNode][name], kmsg.ConfigSourceDynamicDefaultBrokerConfig}},
 		})
 	}

@@ -121,3 +121,23 @@ func TestDescribeRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestDescribeAfterDowngrade: a config that a later release set is passed over, not stumbled over.
+func TestDescribeAfterDowngrade(t *testing.T) {
+	w := newWorld(t, 1)
+	w.config.NodeID = 1
+	topic := w.create("t", 1, 1)
+	v := "x"
+	w.apply([]Record{
+		ConfigChanged{Scope: ScopeBroker, Broker: -1, Key: "from.the.future", Value: &v},
+		ConfigChanged{Scope: ScopeTopic, Topic: topic.ID, Key: "from.the.future", Value: &v},
+	})
+	for _, r := range []kmsg.DescribeConfigsResponseResource{describe(w, 4, onBroker, ""), describe(w, 4, onBroker, "1"), describe(w, 4, onTopic, "t")} {
+		if r.ErrorCode != 0 {
+			t.Errorf("%v %q: code %d", r.ResourceType, r.ResourceName, r.ErrorCode)
+		}
+	}
+	if got := NewResolver(w.config).TopicConfig(w.image, w.image.TopicsByName["t"]); !got.CleanupDelete {
+		t.Errorf("%+v", got)
+	}
+}
