@@ -89,11 +89,11 @@ const (
 	maxAcceptPause = time.Second
 )
 
-// Serve accepts connections from ln until Shutdown, which closes it; then it returns nil. Another error is one that
-// accepting cannot recover from. It may be called for several sockets at once.
+// Serve accepts connections from ln until Shutdown, which closes it; then it returns nil, as it does when it comes too late.
+// Another error is one that accepting cannot recover from. It may be called for several sockets at once.
 func (l *Listener) Serve(ln net.Listener) error {
 	if !l.track(ln) {
-		return errors.Join(net.ErrClosed, ln.Close())
+		return ln.Close()
 	}
 	var pause time.Duration
 	full := false
