@@ -12,4 +12,4 @@ if ! command -v shellcheck >/dev/null; then
 	[ -z "${CI:-}" ] || exit 1
 	exit 0
 fi
-shellcheck --severity=info "${scripts[@]}"
+shellcheck --severity=warning "${scripts[@]}"

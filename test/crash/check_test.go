@@ -40,11 +40,11 @@ func check(acks Acks, logs map[int32][]Stored) *Report {
 }
 
 // renumber gives the records the offsets that their places in the log imply, as a broker that lost or doubled one would.
-func renumber(log []Stored) []Stored {
-	for i := range log {
-		log[i].Offset = int64(i)
+func renumber(records []Stored) []Stored {
+	for i := range records {
+		records[i].Offset = int64(i)
 	}
-	return log
+	return records
 }
 
 func TestGoodHistoryPasses(t *testing.T) {

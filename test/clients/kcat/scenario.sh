@@ -16,6 +16,7 @@ readonly broker=(-b "$bootstrap" -X socket.timeout.ms=20000)
 dir=$(mktemp -d)
 readonly dir
 members=()
+a='' b='' c='' # the pids of members, which join assigns by name
 failed=0
 
 cleanup() {
