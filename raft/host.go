@@ -62,6 +62,9 @@ func NewHost(c HostConfig) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := syncNames(c.Dir); err != nil {
+		return nil, errors.Join(err, stable.Close())
+	}
 	h := &Host{
 		node: c.Node, dir: c.Dir, logger: c.Logger, timing: c.Timing.withDefaults(), dial: c.Dial, stable: stable,
 		listener: c.Listener, groups: map[GroupID]*Group{}, opened: make(chan struct{}), peers: map[NodeID]*peer{},

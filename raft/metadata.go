@@ -39,6 +39,9 @@ func (h *Host) OpenMetadata(dir string, members []NodeID, machine StateMachine) 
 	if err != nil {
 		return nil, fmt.Errorf("open metadata log: %w", err)
 	}
+	if err := syncNames(dir); err != nil {
+		return nil, errors.Join(err, bolt.Close())
+	}
 	g := &Group{
 		id: MetadataGroup, host: h, logger: h.logger.With("group", "metadata"), machine: machine,
 		inflight: semaphore.NewWeighted(inflightBytes), fsm: &metadataState{machine: machine},

@@ -5,10 +5,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"balsa/log/vfs"
 )
 
 // errNotFound carries the text that hashicorp/raft compares with.
@@ -151,6 +154,17 @@ func (s *stableStore) write(writes map[string][]byte) error {
 	defer s.mu.Unlock()
 	for k, v := range writes {
 		s.values[k] = v
+	}
+	return nil
+}
+
+// syncNames makes the names in dir, and dir's own, durable. bbolt syncs the files it creates but not their directory,
+// so that a power cut could take the whole file: a node would forget its votes, and all nodes the topics.
+func syncNames(dir string) error {
+	for _, d := range []string{dir, filepath.Dir(filepath.Clean(dir))} {
+		if err := (vfs.OS{}).SyncDir(d); err != nil {
+			return fmt.Errorf("sync directory %s: %w", d, err)
+		}
 	}
 	return nil
 }

@@ -75,6 +75,9 @@ func NewManager(c ManagerConfig) (*Manager, error) {
 	if err := c.FS.MkdirAll(m.dir); err != nil {
 		return nil, fmt.Errorf("create %s: %w", m.dir, err)
 	}
+	if err := c.FS.SyncDir(c.Dir); err != nil {
+		return nil, fmt.Errorf("create %s: %w", m.dir, err)
+	}
 	return m, nil
 }
 
