@@ -142,11 +142,25 @@ func (t *tailScan) epochAt(e indexEntry) error {
 	return t.epoch(c.index, &c.header, c.pos)
 }
 
+// checkpointed says whether the checkpoint covers entry i, and so knows its epoch.
+func (t *tailScan) checkpointed(i Index) bool {
+	c := t.r.checkpoint
+	return c != nil && i <= c.Index
+}
+
+// epochFloor is the least epoch that entry i may have. The history may reach beyond i: when the index is lost, a scan
+// begins at the segment's start, and the checkpoint knows epochs that began since.
+func (t *tailScan) epochFloor(i Index) Epoch {
+	if t.checkpointed(i) {
+		return t.r.epochs.at(i, t.r.prevEpoch)
+	}
+	return t.r.epochs.last(t.r.prevEpoch)
+}
+
 // epoch takes a batch's epoch into the history.
 func (t *tailScan) epoch(i Index, h *batch.Header, pos int64) error {
-	last := t.r.epochs.last(t.r.prevEpoch)
-	if c := t.r.checkpoint; c != nil && i <= c.Index {
-		last = t.r.epochs.at(i, t.r.prevEpoch)
+	last := t.epochFloor(i)
+	if t.checkpointed(i) {
 		if h.Epoch != last {
 			return corrupt(t.s.data.path, pos, "entry %d has epoch %d, not %d", i, h.Epoch, last)
 		}
@@ -190,7 +204,7 @@ func (t *tailScan) scan(slot int) (repair, error) {
 	defer h.release()
 	sc.f = h.File
 	for sc.pos < t.size {
-		header, d, err := sc.batch(t.r.epochs.last(t.r.prevEpoch))
+		header, d, err := sc.batch(t.epochFloor(index))
 		if err != nil {
 			return repair{}, err
 		}
