@@ -27,8 +27,8 @@ type indexEntry struct {
 
 const topBit = 1 << 31
 
-// encode writes the entry for slot number slot of the index of the segment with base offset base. Both are part of
-// the checksum, so that an entry read from elsewhere is not taken for one.
+// encode writes the entry for slot number slot of the index of the segment with base offset base. Both go into the
+// checksum, so that an entry read from elsewhere is not taken for one.
 func (e indexEntry) encode(dst []byte, base Offset, slot int) {
 	binary.BigEndian.PutUint32(dst, e.relOffset|top(e.epochStart))
 	binary.BigEndian.PutUint32(dst[4:], e.relIndex|top(e.mark))
@@ -66,11 +66,10 @@ func decodeEntry(src []byte, base Offset, slot int) (indexEntry, bool) {
 	return e, true
 }
 
+// entryChecksum is the CRC of an entry, started from a value that tells where the entry belongs.
 func entryChecksum(entry []byte, base Offset, slot int) uint32 {
-	var b [12]byte
-	binary.BigEndian.PutUint64(b[:], uint64(base))
-	binary.BigEndian.PutUint32(b[8:], uint32(slot))
-	return crc32.Update(crc32.Checksum(b[:], castagnoli), castagnoli, entry[:20])
+	place := uint32(base) ^ uint32(base>>32) ^ uint32(slot)*0x9e3779b1
+	return crc32.Update(place, castagnoli, entry[:20])
 }
 
 // indexer decides which batches of a segment get an index entry: the first one after every interval of bytes, the
