@@ -3,6 +3,7 @@ package crash
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -23,15 +24,10 @@ func Verify(ctx context.Context, brokers []string, topic string, partitions int3
 		return nil, fmt.Errorf("verify: %w", err)
 	}
 	defer cl.Close()
-	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
+	left, err := records(ctx, kadm.NewClient(cl), topic)
 	if err != nil {
-		return nil, fmt.Errorf("verify: list end offsets: %w", err)
+		return nil, fmt.Errorf("verify: %w", err)
 	}
-	var left int64
-	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
 	for left > 0 {
 		fetches := cl.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
@@ -43,4 +39,24 @@ func Verify(ctx context.Context, brokers []string, topic string, partitions int3
 		})
 	}
 	return c.Finish(), nil
+}
+
+// records counts the records of a topic that starts at offset 0. It tries again while a leader moves.
+func records(ctx context.Context, adm *kadm.Client, topic string) (int64, error) {
+	for {
+		ends, err := adm.ListEndOffsets(ctx, topic)
+		if err == nil {
+			err = ends.Error()
+		}
+		if err == nil {
+			var n int64
+			ends.Each(func(o kadm.ListedOffset) { n += o.Offset })
+			return n, nil
+		}
+		select {
+		case <-ctx.Done():
+			return 0, fmt.Errorf("list end offsets: %w", err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
