@@ -22,7 +22,7 @@ func (f filler) fill(v reflect.Value) {
 		v.SetBool(f.rng.IntN(2) == 0)
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		v.SetInt(int64(f.rng.Uint64()))
-	case reflect.Uint8:
+	case reflect.Uint8, reflect.Uint16:
 		v.SetUint(uint64(f.rng.IntN(256)))
 	case reflect.String:
 		v.SetString(string(make([]byte, f.rng.IntN(300))))

@@ -39,6 +39,9 @@ var shapes = compileShapes(map[kmsg.Key]string{
 	kmsg.IncrementalAlterConfigs: `[{1 s [{s 1 s}]}] 1`,
 	kmsg.OffsetDelete:            `s [{s [{4}]}]`,
 	kmsg.DescribeCluster:         `1 1@1+ 1@2+`,
+	// Not for clients: brokers forward these to the controller, beside the ones above.
+	kmsg.BrokerRegistration:  `4 s 16 [{s s 2 2}] [{s 2 2}] s 1@1+ [16]@2+ 8@3+`,
+	kmsg.AllocateProducerIDs: `4 8`,
 })
 
 func compileShapes(notations map[kmsg.Key]string) map[int16]shape {

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"balsa/protocol"
 	"balsa/raft"
 	"balsa/server/cluster"
 )
@@ -77,13 +78,10 @@ func decodeRequest(b []byte) (req kmsg.Request, left time.Duration, err error) {
 	if !cluster.Served(key) {
 		return nil, 0, fmt.Errorf("%w: %w: key %d", errMalformed, cluster.ErrNotServed, key)
 	}
-	req = kmsg.RequestForKey(key)
-	if version < 0 || version > req.MaxVersion() {
-		return nil, 0, fmt.Errorf("%w: %s version %d", errMalformed, kmsg.NameForKey(key), version)
-	}
-	req.SetVersion(version)
-	if err := req.ReadFrom(b[requestHeader:]); err != nil {
-		return nil, 0, fmt.Errorf("%w: %s version %d: %w", errMalformed, kmsg.NameForKey(key), version, err)
+	// kmsg alone would take the word of a lying count for what to allocate, or how long to loop.
+	req, err = protocol.DecodeRequest(protocol.RequestHeader{Key: key, Version: version}, b[requestHeader:])
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", errMalformed, err)
 	}
 	return req, left, nil
 }
@@ -96,6 +94,7 @@ func encodeAnswer(status byte, a answer) []byte {
 	return b
 }
 
+// decodeAnswer trusts the leader, a broker of our own, for the counts in its response.
 func decodeAnswer(b []byte, req kmsg.Request) (answer, error) {
 	if len(b) < answerHeader || b[0] != forwardVersion {
 		return answer{}, fmt.Errorf("%w: %w: answer of %d bytes", errForwarded, errMalformed, len(b))

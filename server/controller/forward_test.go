@@ -61,6 +61,7 @@ func TestServeRefuses(t *testing.T) {
 		"not served":      func(b []byte) []byte { b[2] = byte(kmsg.Metadata); return b },
 		"unknown version": func(b []byte) []byte { b[4] = 100; return b },
 		"truncated body":  func(b []byte) []byte { return b[:len(b)-3] },
+		"4 billion tags":  func(b []byte) []byte { return append(b[:len(b)-1], 0xff, 0xff, 0xff, 0xff, 0x0f) },
 	} {
 		if req, _, err := decodeRequest(change(bytes.Clone(good))); !errors.Is(err, errMalformed) {
 			t.Errorf("%s: %+v, %v", name, req, err)
@@ -71,10 +72,14 @@ func TestServeRefuses(t *testing.T) {
 func FuzzForwarded(f *testing.F) {
 	f.Add(encodeRequest(f.Context(), createTopic("t")))
 	f.Add(encodeRequest(f.Context(), kmsg.NewPtrAllocateProducerIDsRequest()))
-	f.Add(encodeAnswer(statusOK, answer{kmsg.NewPtrAllocateProducerIDsResponse(), 1}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, _, _ = decodeRequest(b)
-		_, _ = decodeAnswer(b, createTopic("t"))
-		_, _ = decodeAnswer(b, kmsg.NewPtrAllocateProducerIDsRequest())
+		req, _, err := decodeRequest(b)
+		if err != nil {
+			return
+		}
+		again, _, err := decodeRequest(encodeRequest(t.Context(), req))
+		if err != nil || again.Key() != req.Key() || again.GetVersion() != req.GetVersion() {
+			t.Fatalf("%+v became %+v, %v", req, again, err)
+		}
 	})
 }
