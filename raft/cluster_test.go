@@ -312,6 +312,7 @@ func TestLeaderStopsAndReturns(t *testing.T) {
 func TestRestartOfAll(t *testing.T) {
 	c := newTestCluster(t, 3, everyAppend)
 	want := c.write("a", 100)
+	c.same(want)
 	for _, n := range c.nodes {
 		n.stop()
 	}

@@ -34,12 +34,13 @@ type leaderTable struct {
 	leaders map[raft.GroupID]raft.Leadership
 	news    map[raft.GroupID]log.Epoch // led by this node and not announced yet
 	wake    chan struct{}
+	learned chan struct{} // closed and replaced whenever a leader becomes known
 }
 
 func newLeaderTable(node raft.NodeID, logger *slog.Logger) *leaderTable {
 	return &leaderTable{
 		node: node, logger: logger, leaders: map[raft.GroupID]raft.Leadership{}, news: map[raft.GroupID]log.Epoch{},
-		wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), learned: make(chan struct{}),
 	}
 }
 
@@ -67,6 +68,30 @@ func (t *leaderTable) learn(id raft.GroupID, l raft.Leadership) {
 		return
 	}
 	t.leaders[id] = l
+	if l.Leader != raft.NoNode {
+		close(t.learned)
+		t.learned = make(chan struct{})
+	}
+}
+
+// await returns when the leaders of all groups are known, or ctx ends.
+func (t *leaderTable) await(ctx context.Context, groups []raft.GroupID) {
+	for _, id := range groups {
+		for {
+			t.mu.RLock()
+			l, known := t.leaders[id]
+			learned := t.learned
+			t.mu.RUnlock()
+			if known && l.Leader != raft.NoNode && (l.Leader != t.node || l.Ready) {
+				break
+			}
+			select {
+			case <-learned:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
 }
 
 func (t *leaderTable) get(id raft.GroupID) raft.Leadership {

@@ -226,7 +226,7 @@ func (s *Server) advertised() (string, int32, error) {
 
 func (s *Server) openListener() error {
 	dispatcher := handler.NewDispatcher(&handler.Broker{
-		Node: s.node, Metadata: s, Controller: s.controller, Coordinator: coordinatorAPI{s.coordinator},
+		Node: s.node, Metadata: s, Controller: topicCreator{s.controller, s}, Coordinator: coordinatorAPI{s.coordinator},
 		Partitions: handler.LocalPartitions(s.manager), Configs: s.resolver, AutoCreate: s.config.AutoCreate,
 		LogDir: s.config.DataDir, DiskUsage: s.disk.usage,
 	})

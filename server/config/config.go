@@ -86,7 +86,7 @@ func Default() Config {
 			RetentionCheck: 5 * time.Minute, ProducerIDExpiry: 24 * time.Hour,
 		},
 		Groups: Groups{
-			InitialRebalanceDelay: 3 * time.Second, MinSessionTimeout: 6 * time.Second, MaxSessionTimeout: 30 * time.Minute,
+			InitialRebalanceDelay: 100 * time.Millisecond, MinSessionTimeout: 6 * time.Second, MaxSessionTimeout: 30 * time.Minute,
 			MaxGroupSize: 10_000, OffsetsRetention: 7 * 24 * time.Hour, OffsetMetadataMax: 4096,
 		},
 	}
