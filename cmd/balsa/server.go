@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"reflect"
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 	"unicode"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -18,6 +20,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"golang.org/x/term"
 
+	"balsa/log/vfs"
 	"balsa/server"
 	"balsa/server/config"
 )
@@ -113,13 +116,35 @@ func (c *serverCmd) Run(ctx context.Context, std *streams, parsed *kong.Context)
 		return startError(cfg, err)
 	}
 	go func() {
-		select {
-		case <-srv.Ready():
-			greet(std.err, cfg, logger)
-		case <-ctx.Done():
+		if awaitReady(ctx, srv.Ready(), cfg, logger) {
+			greet(std.err, cfg)
 		}
 	}()
 	return startError(cfg, srv.Run(ctx))
+}
+
+// patience is how long a start may be silent before it says what it waits for.
+const patience = 3 * time.Second
+
+// awaitReady returns true when the broker serves. A node of a cluster serves only once a majority of the nodes runs,
+// and a person who has started the first of them should read why nothing happens.
+func awaitReady(ctx context.Context, ready <-chan struct{}, cfg config.Config, logger *slog.Logger) bool {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ready:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			if majority := len(cfg.Peers)/2 + 1; len(cfg.Peers) > 1 {
+				logger.Warn("not serving yet: waiting for other nodes", "node", cfg.NodeID, "needed", majority, "peers", cfg.Peers)
+			} else {
+				logger.Warn("not serving yet: still recovering", "node", cfg.NodeID, "data-dir", cfg.DataDir)
+			}
+		}
+	}
 }
 
 // settingFlags collects the settings given as flags. Only those: a flag that was not given must not hide the
@@ -173,17 +198,17 @@ func prepareProcess(logger *slog.Logger) {
 }
 
 // greet tells a person at a terminal what is served and what to type next. Everyone else gets the server's log lines.
-func greet(w io.Writer, cfg config.Config, logger *slog.Logger) {
+func greet(w io.Writer, cfg config.Config) {
 	file, ok := w.(*os.File)
-	if !ok || cfg.LogFormat != "text" || !term.IsTerminal(int(file.Fd())) || !logger.Enabled(context.Background(), slog.LevelInfo) {
+	if !ok || cfg.LogFormat != "text" || !term.IsTerminal(int(file.Fd())) {
 		return
 	}
 	brokers := ""
-	if cfg.Listen != config.Default().Listen {
-		brokers = " -b " + cfg.Listen
+	if cfg.Advertised() != config.Default().Listen {
+		brokers = " -b " + cfg.Advertised()
 	}
-	fmt.Fprintf(w, "\nbalsa serves Kafka clients on %s, data in %s. Try: echo hello | balsa produce greetings%s; "+
-		"balsa consume greetings%s --from start   (Ctrl-C stops)\n\n", cfg.Listen, cfg.DataDir, brokers, brokers)
+	fmt.Fprintf(w, "\nbalsa serves Kafka clients on %s, data in %s (Ctrl-C stops). Try:\n"+
+		"  echo hello | balsa produce greetings%s\n  balsa consume greetings%s\n\n", cfg.Advertised(), cfg.DataDir, brokers, brokers)
 }
 
 // startError adds what to do about the mistakes that people make when they start a server.
@@ -192,6 +217,7 @@ func startError(cfg config.Config, err error) error {
 		return nil
 	}
 	hint := ""
+	pathError, _ := errors.AsType[*fs.PathError](err)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		hint = "another process listens there, maybe another balsa; choose another address with --listen or --peer-listen"
@@ -201,6 +227,10 @@ func startError(cfg config.Config, err error) error {
 		hint = "check the permissions of " + cfg.DataDir + ", or choose another directory with --data-dir"
 	case errors.Is(err, syscall.ENOSPC):
 		hint = "the disk of " + cfg.DataDir + " is full"
+	case errors.Is(err, vfs.ErrLocked):
+		hint = "another balsa uses that data directory; stop it, or choose another with --data-dir"
+	case pathError != nil:
+		hint = "choose another directory with --data-dir"
 	}
 	return failf(hint, "%w", err)
 }

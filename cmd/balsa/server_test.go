@@ -1,13 +1,22 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"balsa/log/vfs"
 	"balsa/server/config"
 )
 
@@ -147,5 +156,109 @@ func TestServerRefusesBadSettings(t *testing.T) {
 		if code != exitUsage || !strings.Contains(stderr, "hint: ") {
 			t.Errorf("balsa server %s: exit code %d, %s", strings.Join(args, " "), code, stderr)
 		}
+	}
+}
+
+// The commands against the broker of the same binary, from the first start to a graceful end.
+func TestServerServes(t *testing.T) {
+	address, dir := freeAddress(t), t.TempDir()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var output lockedBuffer
+	ended := make(chan exitCode, 1)
+	go func() {
+		ended <- run(ctx, []string{"server", "--listen", address, "--data-dir", dir}, &streams{in: strings.NewReader(""), out: &output, err: &output})
+	}()
+	client := func(input string, args ...string) string {
+		t.Helper()
+		stdout, stderr, code := balsa(t, input, append(args, "--brokers", address)...)
+		if code != exitOK {
+			t.Fatalf("balsa %s: exit code %d\n%s\nserver:\n%s", strings.Join(args, " "), code, stderr, output.String())
+		}
+		return stdout
+	}
+	client("", "cluster", "status", "--wait", "30s")
+	client("a:1\nb:2\n", "produce", "t", "--key-separator", ":", "--compression", "zstd")
+	if got := client("", "consume", "t", "--exit", "--format", `%k=%v\n`); got != "a=1\nb=2\n" {
+		t.Errorf("consumed %q", got)
+	}
+	if _, stderr, code := balsa(t, "", "server", "--listen", address, "--data-dir", t.TempDir()); code != exitFailed || !strings.Contains(stderr, "hint: another process listens there") {
+		t.Errorf("a second server on the port: exit code %d, %s", code, stderr)
+	}
+	if _, stderr, code := balsa(t, "", "server", "--listen", "localhost:0", "--data-dir", dir); code != exitFailed || !strings.Contains(stderr, "hint: another balsa uses that data directory") {
+		t.Errorf("a second server on the data: exit code %d, %s", code, stderr)
+	}
+	stop()
+	if code := <-ended; code != exitOK {
+		t.Errorf("the server ended with exit code %d:\n%s", code, output.String())
+	}
+}
+
+// freeAddress is a loopback address that was free a moment ago.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// lockedBuffer is written by the server's goroutines and read by the test.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func TestAwaitReadySaysWhatItWaitsFor(t *testing.T) {
+	peers := []config.Peer{{ID: 1, Address: "a:1"}, {ID: 2, Address: "b:1"}, {ID: 3, Address: "c:1"}}
+	for name, test := range map[string]struct {
+		cfg  config.Config
+		want string
+	}{
+		"node of a cluster": {config.Config{NodeID: 1, Peers: peers}, "needed=2"},
+		"single node":       {config.Config{NodeID: 1, DataDir: "d"}, "still recovering"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var said bytes.Buffer
+				ready := make(chan struct{})
+				time.AfterFunc(2*patience, func() { close(ready) })
+				if !awaitReady(t.Context(), ready, test.cfg, newLogger(&said, "info", "text")) {
+					t.Error("did not see that the server is ready")
+				}
+				if !strings.Contains(said.String(), test.want) {
+					t.Errorf("said %q", said.String())
+				}
+			})
+		})
+	}
+}
+
+func TestStartErrorsHaveHints(t *testing.T) {
+	for _, cause := range []error{
+		syscall.EADDRINUSE, syscall.EADDRNOTAVAIL, syscall.ENOSPC, vfs.ErrLocked,
+		&fs.PathError{Op: "mkdir", Path: "x", Err: syscall.ENOTDIR}, &fs.PathError{Op: "mkdir", Path: "x", Err: syscall.EACCES},
+	} {
+		hint, code := explain(startError(config.Default(), fmt.Errorf("start: %w", cause)))
+		if hint == "" || code != exitFailed {
+			t.Errorf("%v: hint %q, exit code %d", cause, hint, code)
+		}
+	}
+	if err := startError(config.Default(), nil); err != nil {
+		t.Error(err)
 	}
 }
