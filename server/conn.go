@@ -29,9 +29,9 @@ type conn struct {
 	pending  chan started
 
 	// ctx ends all work; waiting ends before it when waiting for more is no use: the peer has closed, or we drain.
-	ctx     context.Context //nolint:containedctx // as long as the connection
+	ctx     context.Context
 	cancel  context.CancelFunc
-	waiting context.Context //nolint:containedctx // as long as the connection
+	waiting context.Context
 	leave   context.CancelFunc
 
 	inFlightRequests atomic.Int64

@@ -61,7 +61,7 @@ type Listener struct {
 	logger     *slog.Logger
 	buffers    bytepool.Pool // of Produce requests
 
-	ctx    context.Context //nolint:containedctx // ends all work of all connections; a listener lives longer than a call
+	ctx    context.Context // ends all work of all connections
 	cancel context.CancelFunc
 
 	mu       sync.Mutex

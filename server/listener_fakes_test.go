@@ -11,6 +11,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -91,6 +92,22 @@ func (b *fakeBroker) Produce(batch batch.Batch) (handler.Append, error) {
 		a.settle()
 	}
 	return a, nil
+}
+
+// holding returns how many appends are held.
+func (b *fakeBroker) holding() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.held)
+}
+
+// until waits for something that nothing signals; a test that waits in vain is ended by its timeout.
+func until(is func() bool) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		<-tick.C
+	}
 }
 
 // letGo settles the held appends, and all later ones at once.

@@ -87,16 +87,8 @@ func TestAnswersKeepTheirOrder(t *testing.T) {
 	other.send(9, versionsRequest())
 	other.receive() // others go on
 	go func() {
-		for {
-			b.mu.Lock()
-			started := b.started
-			b.mu.Unlock()
-			if started == 2 {
-				b.letGo()
-				return
-			}
-			runtime.Gosched()
-		}
+		until(func() bool { return b.holding() == 2 })
+		b.letGo()
 	}()
 	for want := int32(1); want <= 3; want++ {
 		if got, _ := c.receive(); got != want {
@@ -216,18 +208,14 @@ func TestStuckClient(t *testing.T) {
 	l, address, out := serve(t, b, func(c *ListenerConfig) { c.WriteTimeout = 50 * time.Millisecond })
 	stuck := dial(t, address)
 	stuck.send(1, fetchRequest(0))
-	for l.Connections() == 0 {
-		runtime.Gosched()
-	}
+	until(func() bool { return l.Connections() > 0 })
 	other := dial(t, address)
 	for i := range int32(20) {
 		other.send(i, versionsRequest())
 		other.receive()
 	}
 	other.Close()
-	for l.Connections() > 0 {
-		runtime.Gosched()
-	}
+	until(func() bool { return l.Connections() == 0 })
 	if !strings.Contains(out.String(), "i/o timeout") {
 		t.Errorf("no word about it:\n%s", out)
 	}
@@ -245,16 +233,8 @@ func TestHalfClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		for {
-			b.mu.Lock()
-			n := len(b.held)
-			b.mu.Unlock()
-			if n == 1 {
-				b.letGo()
-				return
-			}
-			runtime.Gosched()
-		}
+		until(func() bool { return b.holding() == 1 })
+		b.letGo()
 	}()
 	for want := int32(1); want <= 2; want++ {
 		if got, _ := c.receive(); got != want {
@@ -323,9 +303,7 @@ func TestMalformed(t *testing.T) {
 			if got, _ := other.receive(); got != 8 {
 				t.Errorf("the other client got answer %d", got)
 			}
-			for !strings.Contains(out.String(), "connection closed") {
-				runtime.Gosched()
-			}
+			until(func() bool { return strings.Contains(out.String(), "connection closed") })
 			line := out.String()
 			if !strings.Contains(line, test.reason) || !strings.Contains(line, c.LocalAddr().String()) || strings.Count(line, "level=INFO") != 1 {
 				t.Errorf("log:\n%s", line)
@@ -347,9 +325,7 @@ func TestClaimedLengthsCostNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for l.Connections() < conns {
-		runtime.Gosched()
-	}
+	until(func() bool { return l.Connections() == conns })
 	runtime.ReadMemStats(&after)
 	if grown := after.Sys - before.Sys; grown > conns*64<<10 {
 		t.Errorf("%d bytes for %d connections that claim 99 MiB each", grown, conns)
@@ -397,20 +373,14 @@ func TestInFlightBytes(t *testing.T) {
 		}
 	}()
 	for range n {
-		for { // let them go one by one, as they come
-			b.mu.Lock()
-			if len(b.held) > 3 {
-				t.Errorf("%d in flight", len(b.held))
-			}
-			if len(b.held) > 0 {
-				b.held[0].settle()
-				b.held = b.held[1:]
-				b.mu.Unlock()
-				break
-			}
-			b.mu.Unlock()
-			runtime.Gosched()
+		until(func() bool { return b.holding() > 0 })
+		b.mu.Lock() // let them go one by one, as they come
+		if len(b.held) > 3 {
+			t.Errorf("%d in flight", len(b.held))
 		}
+		b.held[0].settle()
+		b.held = b.held[1:]
+		b.mu.Unlock()
 		c.receive()
 	}
 }
@@ -444,8 +414,7 @@ func TestBuffersAreNotShared(t *testing.T) {
 			case <-stop:
 				b.letGo()
 				return
-			default:
-				runtime.Gosched()
+			case <-time.After(time.Millisecond):
 			}
 		}
 	}()
@@ -468,15 +437,7 @@ func TestShutdownIsGraceful(t *testing.T) {
 	polling.send(1, fetchRequest(1<<30))
 	<-waiting
 	producing.send(2, produceRequest(-1, 10))
-	for {
-		b.mu.Lock()
-		n := len(b.held)
-		b.mu.Unlock()
-		if n == 1 {
-			break
-		}
-		runtime.Gosched()
-	}
+	until(func() bool { return b.holding() == 1 })
 	down := make(chan error)
 	go func() { down <- l.Shutdown(context.Background()) }()
 	if got, _ := polling.receive(); got != 1 {
@@ -507,15 +468,7 @@ func TestShutdownCutsInTheEnd(t *testing.T) {
 	l, address, _ := serve(t, b, nil)
 	c := dial(t, address)
 	c.send(1, produceRequest(-1, 10))
-	for {
-		b.mu.Lock()
-		n := len(b.held)
-		b.mu.Unlock()
-		if n == 1 {
-			break
-		}
-		runtime.Gosched()
-	}
+	until(func() bool { return b.holding() == 1 })
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := l.Shutdown(over); !errors.Is(err, context.Canceled) {

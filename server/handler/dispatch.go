@@ -22,7 +22,7 @@ type Request struct {
 	Header protocol.RequestHeader
 	Body   kmsg.Request
 	// Waiting ends when it is no use to wait any longer: the client has gone, or the broker is shutting down.
-	Waiting context.Context //nolint:containedctx // the second context of a request, beside the one that ends its work
+	Waiting context.Context
 }
 
 // Reply is the answer to a request. Release it when it has been written, or will not be.

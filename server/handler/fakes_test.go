@@ -226,6 +226,9 @@ func (r *fakeReplica) Produce(b batch.Batch) (Append, error) {
 	if r.produceErr != nil {
 		return nil, r.produceErr
 	}
+	if _, err := batch.ParseHeader(b); err != nil {
+		return nil, kerr.CorruptMessage
+	}
 	a := &fakeAppend{base: r.end, done: make(chan struct{})}
 	r.add(bytes.Clone(b))
 	if !r.hold {

@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -259,7 +260,7 @@ func TestSessionGrowsTooLarge(t *testing.T) {
 	}
 	req = fetchFrom(12, from{topic: "u"})
 	req.SessionID, req.SessionEpoch = fc.id, 1
-	if _, err := s.open(req); err != kerr.FetchSessionIDNotFound { //nolint:errorlint // the very error
+	if _, err := s.open(req); !errors.Is(err, kerr.FetchSessionIDNotFound) {
 		t.Errorf("got %v", err)
 	}
 	if len(s.sessions) != 0 || s.partitions != 0 {

@@ -9,7 +9,7 @@ import (
 
 	"balsa/raft"
 	"balsa/server/cluster"
-	groups "balsa/server/group" // "group" is the handler of the group APIs
+	"balsa/server/group"
 )
 
 // Metadata is what handlers read about the cluster.
@@ -37,7 +37,7 @@ type Coordinator interface {
 }
 
 // Client says who sent a request: its client.id and its address.
-type Client = groups.Client
+type Client = group.Client
 
 // Broker is what the handlers need; server wires it. It must not be changed once a Dispatcher uses it.
 type Broker struct {

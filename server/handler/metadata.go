@@ -43,7 +43,7 @@ func (b *Broker) metadata(ctx context.Context, _ Client, req *kmsg.MetadataReque
 	if req.Topics == nil || (req.Version == 0 && len(req.Topics) == 0) {
 		resp.Topics = make([]kmsg.MetadataResponseTopic, 0, len(img.TopicsByName))
 		for _, t := range img.SortedTopics() {
-			resp.Topics = append(resp.Topics, b.metadataTopic(t, req))
+			resp.Topics = append(resp.Topics, b.metadataTopic(img, t, req))
 		}
 		return resp
 	}
@@ -77,7 +77,7 @@ func (b *Broker) requestedTopic(
 		}
 	}
 	if err == nil {
-		return b.metadataTopic(t, req)
+		return b.metadataTopic(img, t, req)
 	}
 	mt := kmsg.NewMetadataResponseTopic()
 	mt.Topic, mt.TopicID, mt.ErrorCode = asked.Topic, asked.TopicID, errorCode(err)
@@ -89,7 +89,7 @@ func (b *Broker) requestedTopic(
 	return mt
 }
 
-func (b *Broker) metadataTopic(t *cluster.Topic, req *kmsg.MetadataRequest) kmsg.MetadataResponseTopic {
+func (b *Broker) metadataTopic(img *cluster.Image, t *cluster.Topic, req *kmsg.MetadataRequest) kmsg.MetadataResponseTopic {
 	mt := kmsg.NewMetadataResponseTopic()
 	mt.Topic, mt.TopicID = &t.Name, t.ID
 	mt.AuthorizedOperations = operationsOmitted
@@ -98,7 +98,7 @@ func (b *Broker) metadataTopic(t *cluster.Topic, req *kmsg.MetadataRequest) kmsg
 	}
 	mt.Partitions = make([]kmsg.MetadataResponseTopicPartition, 0, len(t.Partitions))
 	for i := range t.Partitions {
-		mt.Partitions = append(mt.Partitions, b.metadataPartition(t, int32(i)))
+		mt.Partitions = append(mt.Partitions, b.metadataPartition(img, t, int32(i)))
 	}
 	return mt
 }
@@ -106,7 +106,7 @@ func (b *Broker) metadataTopic(t *cluster.Topic, req *kmsg.MetadataRequest) kmsg
 // metadataPartition answers for one partition. Raft has no in-sync set; the replicas that are alive stand for it, which
 // is what tools want to know. A partition whose leader is not known, or not registered, is LEADER_NOT_AVAILABLE: the
 // client asks again.
-func (b *Broker) metadataPartition(t *cluster.Topic, partition int32) kmsg.MetadataResponseTopicPartition {
+func (b *Broker) metadataPartition(img *cluster.Image, t *cluster.Topic, partition int32) kmsg.MetadataResponseTopicPartition {
 	mp := kmsg.NewMetadataResponseTopicPartition()
 	mp.Partition = partition
 	replicas := t.Partitions[partition].Replicas
@@ -121,7 +121,7 @@ func (b *Broker) metadataPartition(t *cluster.Topic, partition int32) kmsg.Metad
 	}
 	current := b.Metadata.Leader(t.ID, partition)
 	mp.Leader, mp.LeaderEpoch = int32(current.Leader), int32(current.Epoch)
-	if current.Leader == raft.NoNode || !b.Metadata.Alive(current.Leader) {
+	if _, registered := img.Brokers[current.Leader]; !registered || !b.Metadata.Alive(current.Leader) {
 		mp.ErrorCode = kerr.LeaderNotAvailable.Code
 		mp.Leader = int32(raft.NoNode)
 	}

@@ -34,15 +34,15 @@ func apis() []api {
 		{key: kmsg.Fetch, min: 4, max: 18, answer: (*Broker).fetch},
 		{key: kmsg.ListOffsets, min: 1, max: 11, answer: message((*Broker).listOffsets)},
 		{key: kmsg.Metadata, min: 0, max: 13, answer: message((*Broker).metadata)},
-		{key: kmsg.OffsetCommit, min: 2, max: 10, answer: group},
-		{key: kmsg.OffsetFetch, min: 1, max: 10, answer: group},
+		{key: kmsg.OffsetCommit, min: 2, max: 10, answer: (*Broker).group},
+		{key: kmsg.OffsetFetch, min: 1, max: 10, answer: (*Broker).group},
 		{key: kmsg.FindCoordinator, min: 0, max: 6, answer: message((*Broker).findCoordinator)},
-		{key: kmsg.JoinGroup, min: 0, max: 9, answer: groupWaiting},
-		{key: kmsg.Heartbeat, min: 0, max: 4, answer: group},
-		{key: kmsg.LeaveGroup, min: 0, max: 5, answer: group},
-		{key: kmsg.SyncGroup, min: 0, max: 5, answer: groupWaiting},
-		{key: kmsg.DescribeGroups, min: 0, max: 6, answer: group},
-		{key: kmsg.ListGroups, min: 0, max: 5, answer: group},
+		{key: kmsg.JoinGroup, min: 0, max: 9, answer: (*Broker).groupWaiting},
+		{key: kmsg.Heartbeat, min: 0, max: 4, answer: (*Broker).group},
+		{key: kmsg.LeaveGroup, min: 0, max: 5, answer: (*Broker).group},
+		{key: kmsg.SyncGroup, min: 0, max: 5, answer: (*Broker).groupWaiting},
+		{key: kmsg.DescribeGroups, min: 0, max: 6, answer: (*Broker).group},
+		{key: kmsg.ListGroups, min: 0, max: 5, answer: (*Broker).group},
 		{key: kmsg.ApiVersions, min: 0, max: 4, answer: message((*Broker).apiVersions)},
 		{key: kmsg.CreateTopics, min: 2, max: 7, answer: message((*Broker).createTopics)},
 		{key: kmsg.DeleteTopics, min: 1, max: 6, answer: message((*Broker).deleteTopics)},
@@ -53,9 +53,9 @@ func apis() []api {
 		{key: kmsg.AlterConfigs, min: 0, max: 2, answer: message((*Broker).alterConfigs)},
 		{key: kmsg.DescribeLogDirs, min: 1, max: 5, answer: message((*Broker).describeLogDirs)},
 		{key: kmsg.CreatePartitions, min: 0, max: 3, answer: message((*Broker).createPartitions)},
-		{key: kmsg.DeleteGroups, min: 0, max: 2, answer: group},
+		{key: kmsg.DeleteGroups, min: 0, max: 2, answer: (*Broker).group},
 		{key: kmsg.IncrementalAlterConfigs, min: 0, max: 1, answer: message((*Broker).incrementalAlterConfigs)},
-		{key: kmsg.OffsetDelete, min: 0, max: 0, answer: group},
+		{key: kmsg.OffsetDelete, min: 0, max: 0, answer: (*Broker).group},
 		{key: kmsg.DescribeCluster, min: 0, max: 2, answer: message((*Broker).describeCluster)},
 	}
 }
@@ -70,11 +70,11 @@ func message[R kmsg.Request](h func(*Broker, context.Context, Client, R) kmsg.Re
 }
 
 // group hands a request to the coordinator of its group.
-func group(b *Broker, ctx context.Context, r *Request) Reply {
+func (b *Broker) group(ctx context.Context, r *Request) Reply {
 	return Reply{Message: b.Coordinator.Handle(ctx, r.Client, r.Body)}
 }
 
 // groupWaiting does so for requests that wait for other members: those are not waited for once the client has gone.
-func groupWaiting(b *Broker, _ context.Context, r *Request) Reply {
-	return group(b, r.Waiting, r)
+func (b *Broker) groupWaiting(_ context.Context, r *Request) Reply {
+	return b.group(r.Waiting, r)
 }
