@@ -297,10 +297,8 @@ func (p *sessionPartition) update(r *fetched) bool {
 	a := &r.answer
 	news := a.RecordBytes > 0 || a.ErrorCode != 0 || a.DivergingEpoch >= 0 ||
 		p.highWatermark != a.HighWatermark || p.logStart != a.LogStartOffset || p.lastStable != a.LastStableOffset
+	// An answer with an error has no offsets, which makes the next one without an error news.
 	p.highWatermark, p.logStart, p.lastStable = a.HighWatermark, a.LogStartOffset, a.LastStableOffset
-	if a.ErrorCode != 0 {
-		p.highWatermark = -1 // the next answer without an error is news
-	}
 	return news
 }
 
