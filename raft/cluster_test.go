@@ -463,3 +463,23 @@ func TestCallBetweenNodes(t *testing.T) {
 		t.Error("the service's error was lost")
 	}
 }
+
+// A follower that restarts must learn what is committed also when nothing new is written: the leader may not take its
+// earlier acknowledgement for the new process's.
+func TestRestartedFollowerLearnsCommitWithoutWrites(t *testing.T) {
+	c := newTestCluster(t, 3, everyAppend)
+	c.same(c.write("a", 5))
+	leader := c.leader()
+	for _, n := range c.nodes {
+		if n == leader {
+			continue
+		}
+		// Without its last position the node has to be told again that its entries are committed.
+		n.stop()
+		if err := n.fs.Remove("log/checkpoint"); err != nil {
+			t.Fatal(err)
+		}
+		n.start()
+		eventually(t, "the follower applied everything again", func() bool { return n.machine.last() == leader.machine.last() })
+	}
+}

@@ -311,7 +311,8 @@ type Timing struct {
 	Election time.Duration
 	// Lease is how long a leader may be without a majority before it steps down. Default 1.5 s.
 	Lease time.Duration
-	// Commit is how long a follower may wait to learn that an entry is committed when nothing follows it. Default 500 ms.
+	// Commit is how long a follower may wait to learn that an entry is committed when nothing follows it. Nobody reads
+	// from followers of partitions, so it may be long; it is what idle groups cost. Default 2 s.
 	Commit time.Duration
 }
 
@@ -324,7 +325,7 @@ func (t Timing) withDefaults() Timing {
 	def(&t.Heartbeat, 2*time.Second)
 	def(&t.Election, 1*time.Second)
 	def(&t.Lease, 1500*time.Millisecond)
-	def(&t.Commit, 500*time.Millisecond)
+	def(&t.Commit, 2*time.Second)
 	return t
 }
 

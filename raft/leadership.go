@@ -130,8 +130,8 @@ const (
 	// campaignStep separates the candidates for a dead leader's groups: the second stands only when the first did not win.
 	campaignStep = 300 * time.Millisecond
 	// coldStart is how long the preferred leader of a group listens for a leader before it stands for election. A leader
-	// makes itself known within two Timing.Commit of being connected.
-	coldStart    = 1500 * time.Millisecond
+	// makes itself known by a heartbeat within a heartbeat timeout of being connected.
+	coldStart    = 2 * time.Second
 	campaignPoll = 20 * time.Millisecond
 	// campaignGiveUp ends the watch: by then the library's own timeouts are at work.
 	campaignGiveUp = 30 * time.Second
