@@ -22,6 +22,8 @@ type Options struct {
 	Flags  []string // more flags of `balsa server`
 	// DataDir, if set, returns the data directory of a node; default Dir/node-N/data.
 	DataDir func(id int32) string
+	// Command, if set, returns what to run instead of `balsa server`.
+	Command func(n *Node) []string
 }
 
 // Node is one broker.
@@ -75,6 +77,9 @@ func newNode(o Options, id int32, port int, peers []string) (*Node, error) {
 		n.Argv = append(n.Argv, "--peers", strings.Join(peers, ","))
 	}
 	n.Argv = append(n.Argv, o.Flags...)
+	if o.Command != nil {
+		n.Argv = o.Command(n)
+	}
 	return n, nil
 }
 

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"balsa/test/harness"
+)
+
+// workload is one throughput measurement.
+type workload struct {
+	partitions int32
+	size       int // bytes of a value
+}
+
+func (w workload) String() string { return fmt.Sprintf("%d partitions, %d B", w.partitions, w.size) }
+
+// throughput is what one measurement found.
+type throughput struct {
+	records     int64
+	bytes       int64 // of values
+	produce     time.Duration
+	produceCost cost
+	replay      time.Duration
+	replayCost  cost
+}
+
+// cost is processor time and disk writes.
+type cost struct {
+	server, client time.Duration
+	written        int64 // bytes that the servers sent to the disk
+}
+
+// meter measures the cost of what happens between start and stop.
+type meter struct {
+	pids   []int
+	before cost
+	since  time.Time
+}
+
+func startMeter(pids []int) (*meter, error) {
+	m := &meter{pids: pids}
+	var err error
+	m.before, err = costSoFar(pids)
+	m.since = time.Now()
+	return m, err
+}
+
+func (m *meter) stop() (time.Duration, cost, error) {
+	took := time.Since(m.since)
+	now, err := costSoFar(m.pids)
+	return took, cost{now.server - m.before.server, now.client - m.before.client, now.written - m.before.written}, err
+}
+
+func costSoFar(pids []int) (cost, error) {
+	var c cost
+	var err error
+	if c.server, err = harness.CPUTime(pids...); err != nil {
+		return c, err
+	}
+	for _, pid := range pids {
+		io, err := harness.ReadIO(pid)
+		if err != nil {
+			return c, err
+		}
+		c.written += io.DiskWrite
+	}
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return c, fmt.Errorf("own processor time: %w", err)
+	}
+	c.client = time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	return c, nil
+}
+
+// payload is random, so that nothing on the way can gain from its content; values are windows of it.
+func payload() []byte {
+	b := make([]byte, 8<<20)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for i := 0; i < len(b); i += 8 {
+		binary.LittleEndian.PutUint64(b[i:], rng.Uint64())
+	}
+	return b
+}
+
+// measureThroughput writes for a while with a bounded number of records in flight, then reads everything back.
+func measureThroughput(ctx context.Context, s *settings, p *peer, w workload) (throughput, error) {
+	topic := fmt.Sprintf("bench-%d-%d", w.partitions, w.size)
+	if err := p.topic(ctx, topic, w.partitions); err != nil {
+		return throughput{}, err
+	}
+	t, err := produceFor(ctx, s, p, topic, w)
+	if err != nil {
+		return t, fmt.Errorf("produce: %w", err)
+	}
+	if err := replay(ctx, p, topic, w, &t); err != nil {
+		return t, fmt.Errorf("replay: %w", err)
+	}
+	// The control keeps everything in memory: give it back before the next measurement.
+	_, err = p.adm.DeleteTopic(ctx, topic)
+	return t, err
+}
+
+func produceFor(ctx context.Context, s *settings, p *peer, topic string, w workload) (throughput, error) {
+	cl, err := kgo.NewClient(
+		kgo.SeedBrokers(p.brokers...),
+		kgo.DefaultProduceTopic(topic),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()),
+		kgo.MaxBufferedRecords(s.inFlight),
+		kgo.ProducerLinger(0),
+	)
+	if err != nil {
+		return throughput{}, err
+	}
+	defer cl.Close()
+	data := payload()
+	var acked, failed atomic.Int64
+	var first atomic.Value
+	done := func(_ *kgo.Record, err error) {
+		if err != nil {
+			failed.Add(1)
+			first.CompareAndSwap(nil, err)
+			return
+		}
+		acked.Add(1)
+	}
+	m, err := startMeter(p.pids)
+	if err != nil {
+		return throughput{}, err
+	}
+	rng := rand.New(rand.NewPCG(3, 4))
+	for end := m.since.Add(s.produce); time.Now().Before(end) && ctx.Err() == nil; {
+		for range 64 {
+			at := rng.IntN(len(data) - w.size)
+			cl.Produce(ctx, &kgo.Record{Value: data[at : at+w.size]}, done)
+		}
+	}
+	if err := cl.Flush(ctx); err != nil {
+		return throughput{}, err
+	}
+	var t throughput
+	if t.produce, t.produceCost, err = m.stop(); err != nil {
+		return t, err
+	}
+	if n := failed.Load(); n > 0 {
+		return t, fmt.Errorf("%d records failed, the first: %w", n, first.Load().(error))
+	}
+	t.records = acked.Load()
+	t.bytes = t.records * int64(w.size)
+	return t, nil
+}
+
+// replay reads the topic from offset 0 to the end.
+func replay(ctx context.Context, p *peer, topic string, w workload, t *throughput) error {
+	from := map[int32]kgo.Offset{}
+	for i := range w.partitions {
+		from[i] = kgo.NewOffset().At(0)
+	}
+	m, err := startMeter(p.pids)
+	if err != nil {
+		return err
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(p.brokers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	next := make([]int64, w.partitions)
+	for left := t.records + int64(w.partitions); left > 0; { // with the record that made each partition ready
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return err
+		}
+		var gap error
+		fetches.EachRecord(func(r *kgo.Record) {
+			if r.Offset != next[r.Partition] {
+				gap = fmt.Errorf("partition %d: offset %d follows %d", r.Partition, r.Offset, next[r.Partition]-1)
+			}
+			next[r.Partition] = r.Offset + 1
+			left--
+		})
+		if gap != nil {
+			return gap
+		}
+	}
+	t.replay, t.replayCost, err = m.stop()
+	return err
+}
