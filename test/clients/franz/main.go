@@ -101,12 +101,15 @@ func (s *scenario) create(ctx context.Context) error {
 	if _, err := adm.CreateTopic(ctx, partitions, s.rf, nil, s.topic); err != nil {
 		return fmt.Errorf("create topic %s: %w", s.topic, err)
 	}
-	topics, err := adm.ListTopics(ctx, s.topic)
-	if err != nil {
-		return fmt.Errorf("list topic %s: %w", s.topic, err)
+	// As in Kafka, a broker may hear of the new topic a moment after its creation was answered by another.
+	var topics kadm.TopicDetails
+	known := func() bool {
+		var err error
+		topics, err = adm.ListTopics(ctx, s.topic)
+		return err == nil && topics.Error() == nil
 	}
-	if err := topics.Error(); err != nil {
-		return fmt.Errorf("list topic %s: %w", s.topic, err)
+	if err := waitFor(ctx, "all brokers to know the topic", known); err != nil {
+		return err
 	}
 	if got := len(topics[s.topic].Partitions); got != partitions {
 		return fmt.Errorf("topic has %d partitions, want %d", got, partitions)
