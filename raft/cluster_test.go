@@ -177,7 +177,7 @@ func (n *testNode) stop() {
 	if err := n.host.Close(); err != nil {
 		n.c.t.Errorf("stop node %d: %v", n.id, err)
 	}
-	if err := n.plog.Close(); err != nil {
+	if err := n.plog.Close(); err != nil && n.plog.Failed() == nil {
 		n.c.t.Errorf("close log of node %d: %v", n.id, err)
 	}
 	n.host = nil
