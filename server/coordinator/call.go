@@ -21,14 +21,24 @@ func newCall(req kmsg.Request) *call { return &call{req: req, answer: make(chan 
 // reply takes the answer. It never blocks, also when nobody waits any more.
 func (c *call) reply(r kmsg.Response) { c.answer <- r }
 
-// fail answers with an error. Heartbeats to a coordinator that is still loading are fine, as in Kafka: the member would
-// only join again for no reason.
-func (c *call) fail(err *kerr.Error) {
-	r := group.ErrorResponse(c.req, err)
-	if hb, ok := r.(*kmsg.HeartbeatResponse); ok && err == kerr.CoordinatorLoadInProgress {
-		hb.ErrorCode = 0
+// fail answers with an error.
+func (c *call) fail(err *kerr.Error) { c.reply(c.errorResponse(err)) }
+
+// errorResponse is the answer for an error, as each request's clients can take it.
+func (c *call) errorResponse(err *kerr.Error) kmsg.Response {
+	switch c.req.(type) {
+	case *kmsg.HeartbeatRequest:
+		// While the coordinator loads, a heartbeat is as good as received: the member would only join again for no reason.
+		if err == kerr.CoordinatorLoadInProgress {
+			return c.req.ResponseKind()
+		}
+	case *kmsg.OffsetFetchRequest:
+		// Java consumers before 3.9 do not retry on COORDINATOR_NOT_AVAILABLE here.
+		if err == kerr.CoordinatorNotAvailable {
+			err = kerr.NotCoordinator
+		}
 	}
-	c.reply(r)
+	return group.ErrorResponse(c.req, err)
 }
 
 // wait returns the answer. Requests that are answered when an entry is committed get COORDINATOR_NOT_AVAILABLE after
@@ -53,5 +63,5 @@ func (c *call) wait(ctx context.Context, timeout time.Duration) kmsg.Response {
 	case <-late:
 	case <-ctx.Done():
 	}
-	return group.ErrorResponse(c.req, kerr.CoordinatorNotAvailable)
+	return c.errorResponse(kerr.CoordinatorNotAvailable)
 }

@@ -36,7 +36,11 @@ func (l *Leader) commitOffsets(now time.Time, req *kmsg.OffsetCommitRequest, rep
 			}
 		}
 	}
-	if err := l.validateCommit(now, req); err != nil {
+	err := l.validateCommit(now, req)
+	if err == nil && commitBytes(req, records) > l.env.Config.MaxRecordBytes {
+		err = kerr.InvalidCommitOffsetSize
+	}
+	if err != nil {
 		fail(err)
 		reply(resp)
 		return
@@ -88,6 +92,20 @@ func (l *Leader) commitRecords(now time.Time, req *kmsg.OffsetCommitRequest, res
 		resp.Topics = append(resp.Topics, t)
 	}
 	return records
+}
+
+// offsetOverhead is what a commit record takes besides its strings, at most.
+const offsetOverhead = 80
+
+// commitBytes bounds what the records of a commit take. A request may name the same partition any number of times, so
+// that its own size says little.
+func commitBytes(req *kmsg.OffsetCommitRequest, records []record) int {
+	n := len(records) * (offsetOverhead + len(req.Group))
+	for _, r := range records {
+		o := r.(offsetCommitted)
+		n += len(o.topic) + len(o.offset.Metadata)
+	}
+	return n
 }
 
 // resolve finds a topic by what the request names it by.

@@ -21,8 +21,9 @@ type Config struct {
 	OffsetMetadataMaxBytes        int           // offset.metadata.max.bytes, counted like Java's String.length
 	OffsetsRetention              time.Duration // offsets.retention.minutes
 	OffsetsRetentionCheckInterval time.Duration // offsets.retention.check.interval.ms
-	// MaxRecordBytes bounds one group's metadata record, that is, all members' subscriptions and assignments together.
-	// A larger assignment is refused with UNKNOWN_SERVER_ERROR, as Kafka does beyond its message.max.bytes.
+	// MaxRecordBytes bounds what one request can make us write. For SyncGroup that is the group's record: all members'
+	// subscriptions and assignments together; beyond it the answer is UNKNOWN_SERVER_ERROR. For OffsetCommit it is all
+	// offsets together; beyond it the answer is INVALID_COMMIT_OFFSET_SIZE. Kafka answers so beyond max.message.bytes.
 	MaxRecordBytes int
 }
 

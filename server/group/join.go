@@ -118,6 +118,10 @@ func (l *Leader) joinNew(g *liveGroup, j joining) {
 		l.addMember(g, id, j)
 		return
 	}
+	if len(g.pending) >= int(l.env.Config.MaxSize) {
+		j.refuse("", kerr.GroupMaxSizeReached)
+		return
+	}
 	// A client that gives up before it has its id would leave a member behind that nobody speaks for (KIP-394): it has
 	// to come back with the id before it counts.
 	t := &timer{fire: func(now time.Time) {

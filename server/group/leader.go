@@ -142,7 +142,7 @@ func (l *Leader) Close(err *kerr.Error) {
 		}
 	}
 	l.writes = nil
-	l.timers = timers{}
+	l.timers.clear()
 }
 
 // find returns a group that exists: in memory, or loaded from State. Nil when there is none.

@@ -248,3 +248,40 @@ func sortedFields(fields []string) string {
 	slices.Sort(fields)
 	return strings.Join(fields, " ")
 }
+
+func TestLimits(t *testing.T) {
+	h := newHarness(t)
+	h.config.MaxRecordBytes = 2000
+	h.config.MaxSize = 2
+	h.leader.env.Config = h.config
+	commit := newCommit("g", 0, 1)
+	p := commit.Topics[0].Partitions[0]
+	for range 30 { // the same partition again and again
+		commit.Topics[0].Partitions = append(commit.Topics[0].Partitions, p)
+	}
+	resp := (*h.send("c", commit)).(*kmsg.OffsetCommitResponse)
+	if got := errorName(resp.Topics[0].Partitions[0].ErrorCode); got != "INVALID_COMMIT_OFFSET_SIZE" {
+		t.Errorf("a huge commit: %s", got)
+	}
+	for i, want := range []string{"MEMBER_ID_REQUIRED", "MEMBER_ID_REQUIRED", "GROUP_MAX_SIZE_REACHED"} {
+		join := kmsg.NewPtrJoinGroupRequest()
+		join.Version, join.Group, join.SessionTimeoutMillis, join.ProtocolType = 4, "g", 10_000, "consumer"
+		join.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range"}}
+		if got := errorName((*h.send("c", join)).(*kmsg.JoinGroupResponse).ErrorCode); got != want {
+			t.Errorf("join %d: %s, want %s", i, got, want)
+		}
+	}
+}
+
+func TestConfigValidate(t *testing.T) {
+	if err := DefaultConfig().Validate(); err != nil {
+		t.Errorf("default: %v", err)
+	}
+	var none Config
+	err := none.Validate()
+	for _, want := range []string{"group.min.session.timeout.ms", "group.max.size", "offsets.retention.minutes"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the zero config does not complain about %s: %v", want, err)
+		}
+	}
+}

@@ -14,9 +14,9 @@ func (l *Leader) replaceStatic(g *liveGroup, old *member, j joining) {
 	m.protocols = newProtocols(j.req.Protocols)
 	m.rebalanceTimeout = j.rebalanceTimeout()
 	m.sessionTimeout = millis(j.req.SessionTimeoutMillis)
+	m.client = j.client
 	m.join = j.reply
-	// Kafka schedules with the old session timeout here and with the new one from the first heartbeat on.
-	l.timers.schedule(&m.session, j.now.Add(old.sessionTimeout))
+	l.touch(m, j.now)
 
 	switch g.state {
 	case stateStable:

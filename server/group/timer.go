@@ -40,6 +40,14 @@ func (ts *timers) next() (time.Time, bool) {
 	return ts.heap[0].at, true
 }
 
+// clear disarms all.
+func (ts *timers) clear() {
+	for _, t := range ts.heap {
+		t.index = 0
+	}
+	ts.heap = nil
+}
+
 // expire fires what is due, in order, including what firing makes due.
 func (ts *timers) expire(now time.Time) {
 	for len(ts.heap) > 0 && !ts.heap[0].at.After(now) {
