@@ -181,7 +181,7 @@ func (l *Log) publish(s *segment, total int64) flushWhen {
 		if !h.IsInternal() {
 			s.maxTimestamp = max(s.maxTimestamp, h.MaxTimestamp)
 			if l.activeSince.IsZero() {
-				l.activeSince, s.birth = now, h.MaxTimestamp
+				l.activeSince, s.birth = now, birth(h)
 			}
 		}
 		l.ring.push(index, l.slots[i])

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"path"
+
+	"balsa/log/vfs"
 )
 
 // Checkpoint is what lets a log open without reading its data. State belongs to the caller (Raft's position and
@@ -142,6 +144,11 @@ func resetCheckpoint(i Index, o Offset, prev Epoch, state []byte) *checkpointFil
 		prevEpoch:  prev,
 		segments:   []checkpointSegment{{name: segmentName{offset: o}, baseIndex: i, size: -1}},
 	}
+}
+
+// open returns the segment, without touching its files.
+func (s checkpointSegment) open(fsys vfs.FS, dir string) *segment {
+	return newSegment(fsys, dir, s.name, s.baseIndex)
 }
 
 // SaveCheckpoint stores c durably, atomically. c.Index lies between FirstIndex-1 and DurableIndex.

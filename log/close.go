@@ -15,11 +15,13 @@ func (l *Log) Close() error {
 		err = l.closeCleanly()
 	}
 	l.mu.Lock()
-	l.closed = true
+	l.closed = true // from here on no background fsync starts
 	l.ring = ring{}
 	segments := l.segments
 	l.mu.Unlock()
 	l.background.Wait()
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
 	for _, s := range append(segments[:len(segments):len(segments)], l.doomed...) {
 		s.retire(ErrClosed)
 	}
@@ -38,9 +40,13 @@ func (l *Log) closeCleanly() error {
 	if err := l.sync(); err != nil {
 		return err
 	}
+	l.mu.RLock()
 	s := l.active()
-	if !s.index.isDirty() {
-		return nil
+	mark := s.markAt(s.size, l.nextIndex, l.nextOffset, s.maxTimestamp)
+	l.mu.RUnlock()
+	dirty, err := s.index.complete(mark)
+	if err != nil || !dirty {
+		return err // without a mark at the end the next Open scans, that is all
 	}
 	if err := s.index.sync(l.syncer); err != nil {
 		return l.fail(err)
@@ -48,8 +54,14 @@ func (l *Log) closeCleanly() error {
 	return nil
 }
 
-func (x *index) isDirty() bool {
+// complete writes what an earlier flush could not, and says whether the file has anything to be fsynced.
+func (x *index) complete(mark indexEntry) (dirty bool, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.dirty > 0
+	if len(x.pending) > 0 || x.mark != mark {
+		if err := x.flushLocked(mark); err != nil {
+			return false, err
+		}
+	}
+	return x.dirty > 0, nil
 }

@@ -2,6 +2,7 @@ package log
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -57,10 +58,71 @@ func TestKillThenCrash(t *testing.T) {
 	}
 }
 
+// TestKillAnywhere kills the process before any operation, which leaves everything in the caches and not all of it
+// durable. The second life must make durable what it shows before anything builds on it: a power cut right after it
+// opened the log changes nothing.
+func TestKillAnywhere(t *testing.T) {
+	kills := 0
+	for seed := range uint64(400) {
+		r := newCrashRun(t, seed)
+		left := int(seed) % 97
+		r.hook = func() {
+			if left--; left == 0 {
+				panic(errKilled)
+			}
+		}
+		if !r.killed() {
+			continue
+		}
+		kills++
+		l, saved, err := Open(testDir, Options{FS: r.mem, Config: r.config})
+		if err != nil {
+			t.Fatalf("seed %d, after the kill: %v", seed, err)
+		}
+		found, err := r.matching(l, saved)
+		if err != nil {
+			t.Fatalf("seed %d, after the kill: %v", seed, err)
+		}
+		for cut := range uint64(6) {
+			after := r.mem.Crash(seed<<8 + cut)
+			l, again, err := Open(testDir, Options{FS: after, Config: r.config})
+			if err != nil {
+				t.Fatalf("seed %d, after the power cut: %v", seed, err)
+			}
+			if again.Index != saved.Index {
+				t.Fatalf("seed %d: checkpoint %d became %d", seed, saved.Index, again.Index)
+			}
+			checkState(t, l, found)
+			checkEntries(t, l, found)
+		}
+	}
+	if kills < 200 {
+		t.Errorf("only %d kills", kills)
+	}
+}
+
+var errKilled = errors.New("killed")
+
+// killed runs until the hook panics, and says whether it did.
+func (r *crashRun) killed() (yes bool) {
+	defer func() {
+		if why := recover(); why == errKilled {
+			yes = true
+		} else if why != nil {
+			panic(why)
+		}
+	}()
+	for range 40 {
+		r.step()
+	}
+	return false
+}
+
 // crashRun is a model run whose disk is cut off, as a copy, at every change.
 type crashRun struct {
 	modelRun
 	mem    *vfs.Mem
+	hook   func() // called before each operation that changes something
 	seed   uint64
 	points int
 	busy   bool // inspecting a crash: its own operations are not crash points
@@ -77,8 +139,10 @@ type outcome struct {
 }
 
 func newCrashRun(t *testing.T, seed uint64) *crashRun {
+	t.Helper()
 	rnd := rand.New(rand.NewPCG(seed, 2))
 	r := &crashRun{mem: newMem(t), seed: seed << 32}
+	r.hook = r.crash
 	r.modelRun = modelRun{t: t, rnd: rnd, m: newModel()}
 	r.config = Config{
 		SegmentBytes: int64(2000 + rnd.IntN(20_000)), IndexIntervalBytes: 100 + rnd.IntN(2000),
@@ -87,7 +151,7 @@ func newCrashRun(t *testing.T, seed uint64) *crashRun {
 	r.fs = vfs.NewFault(r.mem, func(op vfs.Op) vfs.Verdict {
 		switch op.Kind {
 		case vfs.OpWrite, vfs.OpSync, vfs.OpTruncate, vfs.OpRename, vfs.OpRemove, vfs.OpSyncDir:
-			r.crash()
+			r.hook()
 		}
 		return vfs.Verdict{}
 	})
@@ -227,18 +291,23 @@ func (r *crashRun) inspect(m *vfs.Mem) {
 	if err != nil {
 		r.t.Fatalf("crash %d: %v", r.seed, err)
 	}
-	var why error
-	for _, o := range r.possible {
-		found, err := o.match(l, saved)
-		if err == nil {
-			checkState(r.t, l, found)
-			checkEntries(r.t, l, found)
-			r.use(l, found, m)
-			return
-		}
-		why = err
+	found, err := r.matching(l, saved)
+	if err != nil {
+		r.t.Fatalf("crash %d: %v", r.seed, err)
 	}
-	r.t.Fatalf("crash %d: %v", r.seed, why)
+	checkState(r.t, l, found)
+	checkEntries(r.t, l, found)
+	r.use(l, found, m)
+}
+
+// matching returns what a log is, of what is possible.
+func (r *crashRun) matching(l *Log, saved Checkpoint) (found *model, err error) {
+	for _, o := range r.possible {
+		if found, err = o.match(l, saved); err == nil {
+			return found, nil
+		}
+	}
+	return nil, err
 }
 
 // match says whether the log is what o allows, and what exactly it is.

@@ -76,6 +76,16 @@ func (f *lazyFile) closeIdle() {
 	f.used = false
 }
 
+// closeNow closes the file, once its users have let go; it is opened again when it is needed.
+func (f *lazyFile) closeNow() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.h != nil {
+		f.h.release()
+		f.h = nil
+	}
+}
+
 // retire closes the file for good, once its users have let go: acquire answers why.
 func (f *lazyFile) retire(why error) {
 	f.mu.Lock()

@@ -5,7 +5,6 @@ import (
 	"path"
 	"time"
 
-	"balsa/log/batch"
 	"balsa/log/vfs"
 )
 
@@ -30,16 +29,18 @@ func (l *Log) open() (Checkpoint, error) {
 	if err := l.fs.MkdirAll(l.dir); err != nil {
 		return Checkpoint{}, err
 	}
-	if err := l.fs.SyncDir(path.Dir(l.dir)); err != nil {
-		return Checkpoint{}, err
-	}
 	c, err := readCheckpoint(l.fs, l.dir)
 	if err != nil {
 		return Checkpoint{}, err
 	}
+	if c == nil { // where there is a checkpoint, an earlier Open did this
+		if err := l.fs.SyncDir(path.Dir(l.dir)); err != nil {
+			return Checkpoint{}, err
+		}
+	}
 	if c != nil && c.reset {
-		s, err := finishReset(l.fs, l.dir, c)
-		if err != nil {
+		s := c.segments[0].open(l.fs, l.dir)
+		if err := finishReset(l.fs, l.dir, c, s); err != nil {
 			return Checkpoint{}, fmt.Errorf("finish reset: %w", err)
 		}
 		s.retire(ErrClosed)
@@ -93,32 +94,27 @@ func readCheckpoint(fsys vfs.FS, dir string) (*checkpointFile, error) {
 	return c, nil
 }
 
-// finishReset deletes all segments and makes the one that the checkpoint of a reset names. It can be repeated.
-func finishReset(fsys vfs.FS, dir string, c *checkpointFile) (*segment, error) {
+// finishReset deletes all segments and makes s, the one that the checkpoint of a reset names. It can be repeated.
+func finishReset(fsys vfs.FS, dir string, c *checkpointFile, s *segment) error {
 	names, err := fsys.ReadDir(dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, name := range names {
 		switch path.Ext(name) {
 		case dataSuffix, indexSuffix, tempSuffix:
 			if err := removeIfThere(fsys, path.Join(dir, name)); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	s := newSegment(fsys, dir, c.segments[0].name, c.segments[0].baseIndex)
 	if err := s.create(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := fsys.SyncDir(dir); err != nil {
-		return nil, err
+		return err
 	}
 	done := *c
 	done.reset = false
-	if err := writeCheckpoint(fsys, dir, &done); err != nil {
-		return nil, err
-	}
-	s.maxTimestamp = batch.NoTimestamp
-	return s, nil
+	return writeCheckpoint(fsys, dir, &done)
 }

@@ -226,11 +226,19 @@ func (r *recovery) apply() error {
 		s := newSegment(r.fs, r.dir, segmentName{}, 1)
 		r.segments = []*segment{s}
 		r.next = 1
+		s.timeKnown = true
 		if err := s.create(); err != nil {
 			return err
 		}
 	}
-	sync := r.fresh
+	if err := r.createIndexes(); err != nil {
+		return err
+	}
+	// This also covers what the process that was here before created, renamed or deleted and may not have made durable:
+	// before anything builds on it, it must be.
+	if err := r.fs.SyncDir(r.dir); err != nil {
+		return err
+	}
 	for _, p := range r.remove {
 		// One by one, in order: a crash must not leave a hole between segments.
 		if err := removeIfThere(r.fs, p); err != nil {
@@ -241,19 +249,28 @@ func (r *recovery) apply() error {
 		}
 	}
 	for _, rep := range r.repairs {
-		if rep.missing {
-			sync = true
-		}
 		if err := rep.apply(r.syncer); err != nil {
 			return err
 		}
 	}
-	for k := range r.segments[:len(r.segments)-1] {
-		r.segments[k].data.closeIdle() // marks it unused
-		r.segments[k].data.closeIdle()
+	for _, s := range r.segments[:len(r.segments)-1] {
+		s.data.closeNow()
+		s.index.file.closeNow()
 	}
-	if sync {
-		return r.fs.SyncDir(r.dir)
+	return nil
+}
+
+// createIndexes creates the index files that are missing, empty.
+func (r *recovery) createIndexes() error {
+	for _, rep := range r.repairs {
+		if !rep.missing {
+			continue
+		}
+		file, err := r.fs.OpenFile(rep.segment.index.file.path, true)
+		if err != nil {
+			return err
+		}
+		rep.segment.index.file.replace(file)
 	}
 	return nil
 }
@@ -281,13 +298,6 @@ func (rep *repair) apply(syncer Syncer) error {
 
 func (rep *repair) applyIndex(syncer Syncer) error {
 	x := &rep.segment.index
-	if rep.missing {
-		file, err := x.file.fs.OpenFile(x.file.path, true)
-		if err != nil {
-			return err
-		}
-		x.file.replace(file)
-	}
 	x.loaded, x.n, x.pending, x.mark = true, rep.keep, rep.entries, rep.mark
 	if rep.readable {
 		return nil
@@ -302,8 +312,8 @@ func (rep *repair) applyIndex(syncer Syncer) error {
 			return err
 		}
 	}
-	if err := x.flush(rep.mark); err != nil {
-		return err
+	if x.flush(rep.mark) != nil {
+		return nil // a full disk: the entries stay in memory
 	}
 	if rep.mark.sealed {
 		return x.sync(syncer)

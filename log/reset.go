@@ -34,26 +34,27 @@ func (l *Log) reset(i Index, o Offset, prev Epoch, state []byte) error {
 	if err := l.writeCheckpoint(c); err != nil {
 		return err
 	}
-	l.mu.RLock()
-	old := append(append([]*segment(nil), l.doomed...), l.segments...)
-	l.mu.RUnlock()
+	next := c.segments[0].open(l.fs, l.dir)
+	old := append(append([]*segment(nil), l.doomed...), l.publishReset(c, next)...)
 	for _, s := range old {
 		s.retire(errRemoved)
 	}
-	next, err := finishReset(l.fs, l.dir, c)
-	if err != nil {
-		return err
-	}
-	l.doomed, l.saved = nil, i-1
+	l.doomed, l.saved = nil, c.Index
+	return finishReset(l.fs, l.dir, c, next)
+}
 
+// publishReset shows the empty log to readers, before the files of the old one go. It returns the old segments.
+func (l *Log) publishReset(c *checkpointFile, next *segment) []*segment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	old := l.segments
 	l.segments = []*segment{next}
-	l.nextIndex, l.nextOffset, l.prevEpoch = i, o, prev
+	next.timeKnown = true
+	l.nextIndex, l.nextOffset, l.prevEpoch = c.Index+1, c.nextOffset, c.epoch
 	l.epochs, l.ring = nil, ring{}
-	l.durable, l.synced, l.size = i-1, 0, 0
+	l.durable, l.synced, l.size = c.Index, 0, 0
 	l.dirtySince, l.activeSince = time.Time{}, time.Time{}
 	l.generation++
-	l.indexer = indexer{interval: int64(l.config.IndexIntervalBytes), epoch: prev, maxTimestamp: batch.NoTimestamp}
-	return nil
+	l.indexer = indexer{interval: int64(l.config.IndexIntervalBytes), epoch: c.epoch, maxTimestamp: batch.NoTimestamp}
+	return old
 }

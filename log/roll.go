@@ -39,7 +39,7 @@ func (l *Log) roll() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.segments = append(l.segments[:len(l.segments):len(l.segments)], next)
-	old.timeKnown = true
+	old.timeKnown, next.timeKnown = true, true
 	l.synced = 0
 	l.activeSince = time.Time{}
 	return nil
@@ -93,6 +93,14 @@ func (l *Log) findBirth(s *segment) {
 		return
 	}
 	if at, err := l.locateOffset(&v, s.base); err == nil {
-		s.birth = at.header.MaxTimestamp
+		s.birth = birth(&at.header)
 	}
+}
+
+// birth is the timestamp of a first batch.
+func birth(h *batch.Header) int64 {
+	if h.MaxTimestamp == unknownBirth {
+		return batch.NoTimestamp
+	}
+	return h.MaxTimestamp
 }

@@ -51,7 +51,7 @@ func (s *segment) create() error {
 			return fmt.Errorf("create segment: %w", err)
 		}
 	}
-	s.index.loaded, s.timeKnown = true, true
+	s.index.loaded = true
 	return nil
 }
 

@@ -46,7 +46,9 @@ func (l *Log) sync() error {
 
 // flushInBackground starts a sync unless one is on its way. A failure latches the log, so that nobody misses it.
 func (l *Log) flushInBackground() {
-	if !l.flushing.CompareAndSwap(false, true) {
+	l.mu.Lock() // so that Close does not begin to wait meanwhile
+	defer l.mu.Unlock()
+	if l.closed || !l.flushing.CompareAndSwap(false, true) {
 		return
 	}
 	l.background.Add(1)
