@@ -92,6 +92,16 @@ func (c *produceCmd) open(std *streams) (io.Reader, string, func(), error) {
 	return file, c.File, func() { _ = file.Close() }, nil
 }
 
+// batchLimit is the size of a batch at most. Brokers take defaultMaxMessage by default, so more is tried only for a
+// user who says that records are longer.
+func batchLimit(maxRecord int) int32 {
+	const defaultMaxMessage, overhead = 1<<20 + 12, 4096
+	if maxRecord <= 1<<20 {
+		return defaultMaxMessage
+	}
+	return int32(min(maxRecord, 1<<30) + overhead)
+}
+
 func (c *produceCmd) options() ([]kgo.Opt, error) {
 	codecs := map[string]kgo.CompressionCodec{
 		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
@@ -105,7 +115,7 @@ func (c *produceCmd) options() ([]kgo.Opt, error) {
 		kgo.DefaultProduceTopic(c.Topic),
 		kgo.AllowAutoTopicCreation(),
 		kgo.ProducerBatchCompression(codecs[c.Compression]),
-		kgo.ProducerBatchMaxBytes(int32(max(c.MaxRecord+4096, 1_000_012))),
+		kgo.ProducerBatchMaxBytes(batchLimit(c.MaxRecord)),
 		kgo.ProducerLinger(c.Linger),
 		kgo.RequiredAcks(acks[c.Acks]),
 		kgo.RecordDeliveryTimeout(c.DeliveryLimit),

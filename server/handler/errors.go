@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"balsa/log"
+	"balsa/log/batch"
 	"balsa/protocol"
 	"balsa/raft"
 )
@@ -29,8 +30,30 @@ func errorCode(err error) int16 {
 	case errors.Is(err, log.ErrOffsetOutOfRange):
 		return kerr.OffsetOutOfRange.Code
 	default:
+		if e := batchError(err); e != nil {
+			return e.Code
+		}
 		return protocol.ErrorCode(err)
 	}
+}
+
+// batchError returns Kafka's error for what is wrong with a produced batch, nil for other errors.
+func batchError(err error) *kerr.Error {
+	switch {
+	case errors.Is(err, batch.ErrTooLarge):
+		return kerr.MessageTooLarge
+	case errors.Is(err, batch.ErrInvalidTimestamp):
+		return kerr.InvalidTimestamp
+	case errors.Is(err, batch.ErrUnsupportedFormat):
+		return kerr.UnsupportedForMessageFormat
+	case errors.Is(err, batch.ErrUnsupportedCodec):
+		return kerr.UnsupportedCompressionType
+	case errors.Is(err, batch.ErrInvalidRecord):
+		return kerr.InvalidRecord
+	case errors.Is(err, batch.ErrCorrupt):
+		return kerr.CorruptMessage
+	}
+	return nil
 }
 
 // errorMessage returns what a client's user should read about err; nil when the code says it all.
