@@ -95,7 +95,8 @@ func (s *Server) open() error {
 	s.manager, err = partition.NewManager(partition.ManagerConfig{
 		Node: s.node, Dir: s.config.DataDir, FS: fs, Syncer: syncer, Host: s.host, Resolver: s.resolver,
 		Shards: s.coordinator, Logger: s.logger, Now: time.Now, RetentionCheck: s.config.RetentionCheck,
-		DiskFull: s.disk.full, OnLeadership: s.leaders.changed,
+		ProducerIDExpiry: s.config.ProducerIDExpiry,
+		DiskFull:         s.disk.full, OnLeadership: s.leaders.changed,
 	})
 	if err != nil {
 		return err

@@ -28,17 +28,17 @@ type Shards interface {
 
 // ManagerConfig is what a Manager works with. All fields but OnLeadership are required.
 type ManagerConfig struct {
-	Node     raft.NodeID
-	Dir      string // the data directory
-	FS       vfs.FS
-	Syncer   log.Syncer
-	Host     *raft.Host
-	Resolver *cluster.Resolver
-	Shards   Shards
-	Logger   *slog.Logger
-	Now      func() time.Time
-	// RetentionCheck is log.retention.check.interval.ms.
-	RetentionCheck time.Duration
+	Node             raft.NodeID
+	Dir              string // the data directory
+	FS               vfs.FS
+	Syncer           log.Syncer
+	Host             *raft.Host
+	Resolver         *cluster.Resolver
+	Shards           Shards
+	Logger           *slog.Logger
+	Now              func() time.Time
+	RetentionCheck   time.Duration // log.retention.check.interval.ms
+	ProducerIDExpiry time.Duration // producer.id.expiration.ms
 	// DiskFull says that so little space is left that producing must stop: Raft's own entries still have to fit.
 	DiskFull func() bool
 	// OnLeadership is told about every leadership change of a local replica, in order per replica; it must not block.
@@ -202,11 +202,16 @@ func (m *Manager) Run(ctx context.Context) {
 	interval := min(tickInterval, m.RetentionCheck)
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
+	retained := m.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		}
+		retention := m.Now().Sub(retained) >= m.RetentionCheck
+		if retention {
+			retained = m.Now()
 		}
 		m.mu.RLock()
 		replicas := make([]*replica, 0, len(m.replicas))
@@ -215,21 +220,25 @@ func (m *Manager) Run(ctx context.Context) {
 		}
 		m.mu.RUnlock()
 		for _, r := range replicas {
-			if err := m.tick(r, interval); err != nil && ctx.Err() == nil && !errors.Is(err, log.ErrClosed) {
+			if err := m.tick(r, interval, retention); err != nil && ctx.Err() == nil && !errors.Is(err, log.ErrClosed) {
 				m.Logger.Error("housekeeping failed", "group", r.id, "err", err)
 			}
 		}
 	}
 }
 
-func (m *Manager) tick(r *replica, interval time.Duration) error {
+func (m *Manager) tick(r *replica, interval time.Duration, retention bool) error {
 	if r.plog.Failed() != nil {
 		return nil // said when it failed
 	}
 	if r.partition == nil {
 		return r.plog.Tick(m.Now())
 	}
-	return r.partition.tick(m.Now(), interval)
+	if err := r.partition.tick(m.Now(), int64(m.ProducerIDExpiry/interval)); err != nil || !retention {
+		return err
+	}
+	r.partition.retain(m.Now())
+	return nil
 }
 
 // Close closes all replicas; their data stays.

@@ -9,9 +9,6 @@ import (
 	"balsa/server/cluster"
 )
 
-// idempotent producers are forgotten after this long without an append (producer.id.expiration.ms).
-const producerExpiry = 24 * time.Hour
-
 // logConfig is the part of a topic's configuration that its log needs.
 func logConfig(c cluster.TopicConfig) log.Config {
 	return log.Config{
@@ -34,21 +31,27 @@ func milliseconds(ms int64) time.Duration {
 	return time.Duration(min(max(ms, -1), most)) * time.Millisecond
 }
 
-// tick does what needs the clock: rolling, background flushes, forgetting idle producers and, on the leader, retention.
-func (p *Partition) tick(now time.Time, interval time.Duration) error {
+// tick does what needs the clock: rolling, background flushes, and forgetting producers that were idle for expiryTicks.
+func (p *Partition) tick(now time.Time, expiryTicks int64) error {
 	if err := p.plog.Tick(now); err != nil {
 		return err
 	}
 	p.machine.mu.Lock()
-	p.machine.producers.expire(int64(producerExpiry / interval))
-	p.machine.mu.Unlock()
+	defer p.machine.mu.Unlock()
+	p.machine.producers.expire(expiryTicks)
+	return nil
+}
+
+// retain proposes, on the leader, the log start offset that retention.ms and retention.bytes ask for. It does not wait for
+// it: what does not commit is proposed again at the next check.
+func (p *Partition) retain(now time.Time) {
 	c := p.config.Load()
-	if !c.CleanupDelete || (c.RetentionMs < 0 && c.RetentionBytes < 0) {
-		return nil
+	if !c.CleanupDelete {
+		return
 	}
 	g, _, err := p.leader(-1)
 	if err != nil {
-		return nil //nolint:nilerr // retention is the leader's business
+		return // the leader's business
 	}
 	age := time.Duration(-1)
 	if c.RetentionMs >= 0 {
@@ -56,8 +59,6 @@ func (p *Partition) tick(now time.Time, interval time.Duration) error {
 	}
 	to := p.plog.RetentionPoint(age, c.RetentionBytes, p.highWatermark(), now)
 	if to > p.logStartOffset() {
-		// Not waited for: the next tick proposes again what did not commit.
 		g.Propose(batch.KindLogStart, binary.BigEndian.AppendUint64(nil, uint64(to)))
 	}
-	return nil
 }
