@@ -253,7 +253,9 @@ func checkRead(t testing.TB, l *Log, m *model, from, limit Offset, most int, min
 
 func checkTimes(t testing.TB, l *Log, m *model) {
 	t.Helper()
-	for _, limit := range []Offset{m.next, (m.base + m.next) / 2} {
+	middle := (m.base + m.next) / 2
+	for _, bounds := range [][2]Offset{{0, m.next}, {0, middle}, {middle, m.next}, {(m.base + middle) / 2, middle}} {
+		from, limit := bounds[0], bounds[1]
 		var best *TimestampedOffset
 		for _, ts := range []int64{0, 20_000, 60_000, 100_900, 1 << 40} {
 			var want *TimestampedOffset
@@ -262,6 +264,9 @@ func checkTimes(t testing.TB, l *Log, m *model) {
 				for r := e.raw.Records(1 << 30); r.Next(); {
 					rec := r.Record()
 					at := TimestampedOffset{rec.Timestamp, rec.Offset, e.header.Epoch}
+					if rec.Offset < from {
+						continue
+					}
 					if want == nil && rec.Timestamp >= ts && rec.Offset < limit {
 						want = &at
 					}
@@ -270,14 +275,14 @@ func checkTimes(t testing.TB, l *Log, m *model) {
 					}
 				}
 			}
-			got, ok, err := l.OffsetForTime(ts, limit)
+			got, ok, err := l.OffsetForTime(ts, from, limit)
 			if err != nil || ok != (want != nil) || ok && got != *want {
-				t.Fatalf("offset for time %d below %d: %+v %v %v, want %+v", ts, limit, got, ok, err, want)
+				t.Fatalf("offset for time %d in [%d,%d): %+v %v %v, want %+v", ts, from, limit, got, ok, err, want)
 			}
 		}
-		got, ok, err := l.MaxTimestamp(limit)
+		got, ok, err := l.MaxTimestamp(from, limit)
 		if err != nil || ok != (best != nil) || ok && got != *best {
-			t.Fatalf("max timestamp below %d: %+v %v %v, want %+v", limit, got, ok, err, best)
+			t.Fatalf("max timestamp in [%d,%d): %+v %v %v, want %+v", from, limit, got, ok, err, best)
 		}
 	}
 }

@@ -1,10 +1,6 @@
 package log
 
-import (
-	"sort"
-
-	"balsa/log/batch"
-)
+import "balsa/log/batch"
 
 // TimestampedOffset is an answer of the time index.
 type TimestampedOffset struct {
@@ -13,22 +9,23 @@ type TimestampedOffset struct {
 	Epoch     Epoch
 }
 
-// OffsetForTime returns the first record below limit whose timestamp is >= ts; ok is false when there is none.
-func (l *Log) OffsetForTime(ts int64, limit Offset) (r TimestampedOffset, ok bool, err error) {
+// OffsetForTime returns the first record from offset from and below limit whose timestamp is >= ts; ok is false when there
+// is none.
+func (l *Log) OffsetForTime(ts int64, from, limit Offset) (r TimestampedOffset, ok bool, err error) {
 	for {
 		v, err := l.view()
 		if err != nil {
 			return TimestampedOffset{}, false, err
 		}
-		r, ok, err = l.offsetForTime(&v, ts, limit)
+		r, ok, err = l.offsetForTime(&v, ts, from, limit)
 		if err == nil || !l.changedSince(v) {
 			return r, ok, err
 		}
 	}
 }
 
-func (l *Log) offsetForTime(v *view, ts int64, limit Offset) (r TimestampedOffset, ok bool, err error) {
-	for k := 0; k < len(v.segments) && v.segments[k].base < limit; k++ {
+func (l *Log) offsetForTime(v *view, ts int64, from, limit Offset) (r TimestampedOffset, ok bool, err error) {
+	for k := max(v.byOffset(from), 0); k < len(v.segments) && v.segments[k].base < limit; k++ {
 		newest, err := l.newest(v, k)
 		if err != nil {
 			return r, false, err
@@ -36,7 +33,7 @@ func (l *Log) offsetForTime(v *view, ts int64, limit Offset) (r TimestampedOffse
 		if newest < ts {
 			continue
 		}
-		wanted := func(rec batch.Record) bool { return rec.Timestamp >= ts }
+		wanted := func(rec batch.Record) bool { return rec.Timestamp >= ts && rec.Offset >= from }
 		r, ok, err = l.firstRecord(v, k, ts, limit, wanted)
 		if err != nil || ok {
 			return r, ok, err
@@ -128,24 +125,24 @@ func recordIn(at place, limit Offset, wanted func(batch.Record) bool) (r Timesta
 	return r, false, nil
 }
 
-// MaxTimestamp returns the record below limit with the largest timestamp (the first of equals); ok false when there is
-// no record with a timestamp.
-func (l *Log) MaxTimestamp(limit Offset) (r TimestampedOffset, ok bool, err error) {
+// MaxTimestamp returns the record from offset from and below limit with the largest timestamp (the first of equals); ok is
+// false when there is no record with a timestamp.
+func (l *Log) MaxTimestamp(from, limit Offset) (r TimestampedOffset, ok bool, err error) {
 	for {
 		v, err := l.view()
 		if err != nil {
 			return TimestampedOffset{}, false, err
 		}
-		r, ok, err = l.maxTimestamp(&v, min(limit, v.nextOffset))
+		r, ok, err = l.maxTimestamp(&v, from, min(limit, v.nextOffset))
 		if err == nil || !l.changedSince(v) {
 			return r, ok, err
 		}
 	}
 }
 
-func (l *Log) maxTimestamp(v *view, limit Offset) (r TimestampedOffset, ok bool, err error) {
+func (l *Log) maxTimestamp(v *view, from, limit Offset) (r TimestampedOffset, ok bool, err error) {
 	best, segment := int64(batch.NoTimestamp), -1
-	for k := 0; k < len(v.segments) && v.segments[k].base < limit; k++ {
+	for k := max(v.byOffset(from), 0); k < len(v.segments) && v.segments[k].base < limit; k++ {
 		var newest int64
 		if _, _, next := v.end(k); next <= limit && k < len(v.segments)-1 {
 			newest, err = l.newest(v, k)
@@ -162,13 +159,13 @@ func (l *Log) maxTimestamp(v *view, limit Offset) (r TimestampedOffset, ok bool,
 	if segment < 0 {
 		return r, false, nil
 	}
-	wanted := func(rec batch.Record) bool { return rec.Timestamp >= best }
+	wanted := func(rec batch.Record) bool { return rec.Timestamp >= best && rec.Offset >= from }
 	r, ok, err = l.firstRecord(v, segment, best, limit, wanted)
 	if err != nil || ok {
 		return r, ok, err
 	}
-	// A header that claims more than its records hold: the records decide.
-	return l.maxRecord(v, limit)
+	// The newest record lies before from, in the same segment.
+	return l.maxRecord(v, from, limit)
 }
 
 // newestBelow is newest for the part of segment k below limit.
@@ -202,21 +199,26 @@ func (l *Log) newestBelow(v *view, k int, limit Offset) (int64, error) {
 	}
 }
 
-// maxRecord reads every record below limit. It is what remains when batch headers lie about their timestamps, which
-// validation does not let happen.
-func (l *Log) maxRecord(v *view, limit Offset) (r TimestampedOffset, ok bool, err error) {
-	best := int64(batch.NoTimestamp)
-	for k := sort.Search(len(v.segments), func(k int) bool { return v.segments[k].base >= limit }) - 1; k >= 0; k-- {
-		for {
-			found, more, err := l.firstRecord(v, k, batch.NoTimestamp, limit, func(rec batch.Record) bool { return rec.Timestamp > best })
-			if err != nil {
-				return r, false, err
+// maxRecord reads every record from offset from and below limit: twice, since a record's epoch is known only where
+// it is found.
+func (l *Log) maxRecord(v *view, from, limit Offset) (r TimestampedOffset, ok bool, err error) {
+	best, segment := int64(batch.NoTimestamp), -1
+	first := max(v.byOffset(from), 0)
+	for k := first; k < len(v.segments) && v.segments[k].base < limit; k++ {
+		_, _, err := l.firstRecord(v, k, batch.NoTimestamp, limit, func(rec batch.Record) bool {
+			if rec.Offset >= from && rec.Timestamp > best {
+				best, segment = rec.Timestamp, k
 			}
-			if !more {
-				break
-			}
-			best, r, ok = found.Timestamp, found, true
+			return false
+		})
+		if err != nil {
+			return r, false, err
 		}
 	}
-	return r, ok, nil
+	if segment < 0 {
+		return r, false, nil
+	}
+	return l.firstRecord(v, segment, best, limit, func(rec batch.Record) bool {
+		return rec.Offset >= from && rec.Timestamp == best
+	})
 }

@@ -92,6 +92,7 @@ func (c *crasher) inode(n *memInode) *memInode {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	content := append([]byte(nil), n.durable...)
+	live := append([]byte(nil), n.durable...) // the page cache at the time of each change
 	sector := int64(512)
 	if c.rnd.IntN(2) == 0 {
 		sector = 4096
@@ -99,11 +100,12 @@ func (c *crasher) inode(n *memInode) *memInode {
 	f := fate(c.rnd.IntN(int(fates)))
 	prefix := c.rnd.IntN(len(n.pending) + 1)
 	for i, change := range n.pending {
+		live = applyChange(live, change)
 		switch {
 		case f == fateAll, f == fatePrefix && i < prefix:
 			content = applyChange(content, change)
 		case f == fatePrefix && i == prefix, f == fateSubset:
-			content = c.tear(content, change, sector)
+			content = c.tear(content, live, change, sector)
 		}
 	}
 	after := &memInode{data: content, durable: append([]byte(nil), content...)}
@@ -111,8 +113,9 @@ func (c *crasher) inode(n *memInode) *memInode {
 	return after
 }
 
-// tear applies a random part of one change, sector by sector.
-func (c *crasher) tear(content []byte, change memChange, sector int64) []byte {
+// tear applies a random part of one change, sector by sector. A sector lands as the page cache had it, so that earlier
+// changes of the same sector land with it.
+func (c *crasher) tear(content, live []byte, change memChange, sector int64) []byte {
 	if change.data == nil {
 		if c.rnd.IntN(2) == 0 {
 			return content
@@ -129,12 +132,10 @@ func (c *crasher) tear(content []byte, change memChange, sector int64) []byte {
 			content = resize(content, end)
 		}
 	}
-	for at := change.off; at < end; {
-		next := min((at/sector+1)*sector, end)
-		if c.rnd.IntN(2) == 0 && at < int64(len(content)) {
-			copy(content[at:], change.data[at-change.off:next-change.off])
+	for at := change.off / sector * sector; at < min(end, int64(len(content))); at += sector {
+		if c.rnd.IntN(2) == 0 {
+			copy(content[at:], live[at:min(at+sector, int64(len(live)))])
 		}
-		at = next
 	}
 	return content
 }

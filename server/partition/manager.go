@@ -119,10 +119,13 @@ func (m *Manager) Groups() []*raft.Group {
 }
 
 // Sync opens replicas that image assigns to this node, closes and deletes those that it no longer knows, and takes over
-// changed topic configurations.
+// changed topic configurations. An image older than the last one is ignored.
 func (m *Manager) Sync(image *cluster.Image) {
 	m.syncing.Lock()
 	defer m.syncing.Unlock()
+	if image.Version < m.image.Load().Version {
+		return // overtaken: an older image must not delete what a newer one brought
+	}
 	m.image.Store(image)
 	m.closeRemoved(image)
 	var missing []raft.GroupID

@@ -39,12 +39,12 @@ func (p *Partition) ListOffset(timestamp int64, currentEpoch log.Epoch, _ bool) 
 	case LatestTieredTimestamp:
 		return none, nil // nothing is tiered
 	case MaxTimestamp:
-		found, ok, err = p.plog.MaxTimestamp(hw)
+		found, ok, err = p.plog.MaxTimestamp(start, hw)
 	default:
 		if timestamp < 0 {
 			return none, fmt.Errorf("%w: timestamp %d", kerr.UnsupportedVersion, timestamp)
 		}
-		found, ok, err = p.plog.OffsetForTime(timestamp, hw)
+		found, ok, err = p.plog.OffsetForTime(timestamp, start, hw)
 	}
 	if err != nil {
 		return none, readError(err)

@@ -140,13 +140,19 @@ func (m *Manager) discard(id raft.GroupID) error {
 }
 
 // RemoveOrphans deletes the data of replicas that the metadata no longer knows, left by a crash or by deletions while this
-// node was down. Call it once the image is known to be current.
-func (m *Manager) RemoveOrphans() error {
+// node was down. image must be current: with this start's registration in it.
+func (m *Manager) RemoveOrphans(image *cluster.Image) error {
+	m.syncing.Lock() // no replica is being opened meanwhile
+	defer m.syncing.Unlock()
+	// Never by an image from before: what was synced last may lag behind the metadata, and what it does not know yet would
+	// be deleted with all its records.
+	if synced := m.image.Load(); synced.Version > image.Version {
+		image = synced
+	}
 	names, err := m.FS.ReadDir(m.dir)
 	if err != nil {
 		return fmt.Errorf("list replicas: %w", err)
 	}
-	image := m.image.Load()
 	var errs error
 	for _, name := range names {
 		if strings.HasSuffix(name, deletedSuffix) {
