@@ -51,8 +51,10 @@ func (s *Server) serve(ctx, background context.Context) error {
 	if err := s.controller.WaitRegistered(starting); err != nil {
 		return nil //nolint:nilerr // told to stop before the cluster had a leader
 	}
-	// The image is current now: this start's registration is in it.
-	if err := s.manager.RemoveOrphans(); err != nil {
+	// The image is current now: this start's registration is in it. The replicas may lag behind it.
+	image := s.machine.Image()
+	s.manager.Sync(image)
+	if err := s.manager.RemoveOrphans(image); err != nil {
 		s.logger.Warn("could not remove deleted replicas", "err", err)
 	}
 	s.awaitLeaders(starting)
