@@ -1,6 +1,7 @@
 package log
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -156,7 +157,7 @@ func (at place) read() (batch.Batch, error) {
 	defer h.release()
 	b := make(batch.Batch, at.header.Length)
 	if n, err := h.ReadAt(b, at.pos); n < len(b) {
-		if err == nil || err == io.EOF {
+		if err == nil || errors.Is(err, io.EOF) {
 			return nil, corrupt(at.segment.data.path, at.pos, "file ends within a batch")
 		}
 		return nil, err

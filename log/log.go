@@ -11,10 +11,11 @@ import (
 	"balsa/log/vfs"
 )
 
-// Offset is a record's Kafka offset in its partition. Epoch is a leader epoch, which is the Raft term.
 type (
+	// Offset is a record's Kafka offset in its partition.
 	Offset = batch.Offset
-	Epoch  = batch.Epoch
+	// Epoch is a leader epoch, which is the Raft term.
+	Epoch = batch.Epoch
 )
 
 // Index is a Raft log index: the ordinal of a batch in the log, starting at 1. Every batch has one, also those

@@ -51,10 +51,8 @@ func (l *Log) flushInBackground() {
 	if l.closed || !l.flushing.CompareAndSwap(false, true) {
 		return
 	}
-	l.background.Add(1)
-	go func() {
-		defer l.background.Done()
+	l.background.Go(func() {
 		defer l.flushing.Store(false)
 		_ = l.sync()
-	}()
+	})
 }

@@ -279,9 +279,9 @@ func (p *shapeParser) versions(s *shape, t string) {
 		return
 	}
 	t = strings.TrimPrefix(t, "@")
-	from, to := t, ""
-	if strings.HasSuffix(t, "+") {
-		from = strings.TrimSuffix(t, "+")
+	var from, to string
+	if before, ok := strings.CutSuffix(t, "+"); ok {
+		from = before
 	} else {
 		from, to, _ = strings.Cut(t, "-")
 	}

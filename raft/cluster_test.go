@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -136,7 +135,7 @@ func (n *testNode) start() {
 		n.listener = l
 	}
 	host, err := NewHost(HostConfig{
-		Node: n.id, Dir: n.dir, Listener: n.listener, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Timing: quick,
+		Node: n.id, Dir: n.dir, Listener: n.listener, Logger: slog.New(slog.DiscardHandler), Timing: quick,
 		Dial: func(ctx context.Context, to NodeID) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", n.c.nodes[to-1].address)

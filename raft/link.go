@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"balsa/internal/sendfile"
@@ -42,8 +41,6 @@ type conn struct {
 	pending map[uint64]chan frame // nil after the connection broke
 	nextID  uint64
 	done    chan struct{} // closed when the connection broke
-	// lastRead is when the last response came, in nanoseconds of the monotonic clock.
-	lastRead atomic.Int64
 }
 
 func newConn(nc net.Conn, pool *buffers) *conn {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"sync"
 	"time"
@@ -152,9 +153,7 @@ func (s *stableStore) write(writes map[string][]byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for k, v := range writes {
-		s.values[k] = v
-	}
+	maps.Copy(s.values, writes)
 	return nil
 }
 

@@ -172,6 +172,7 @@ func (b *fakeBroker) ListOffset(int64, log.Epoch, bool) (log.TimestampedOffset, 
 }
 
 func (b *fakeBroker) EpochEnd(log.Epoch, log.Epoch) (log.Epoch, log.Offset, error) { return 0, 0, nil }
+
 func (b *fakeBroker) DeleteRecords(context.Context, log.Offset) (log.Offset, error) {
 	return 0, nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -505,7 +504,7 @@ func TestListenerConfig(t *testing.T) {
 	} {
 		c := DefaultListenerConfig()
 		change(&c)
-		if _, err := NewListener(c, &handler.Dispatcher{}, slog.New(slog.NewTextHandler(io.Discard, nil))); err == nil {
+		if _, err := NewListener(c, &handler.Dispatcher{}, slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}

@@ -10,11 +10,11 @@ import (
 	"hash/crc32"
 )
 
-// Offset is a record's position in its partition. Epoch is a leader epoch: the Raft term of the leader that
-// numbered the batch.
 type (
+	// Offset is a record's position in its partition.
 	Offset int64
-	Epoch  int32
+	// Epoch is a leader epoch: the Raft term of the leader that numbered the batch.
+	Epoch int32
 )
 
 var (

@@ -31,7 +31,7 @@ func sample(t testing.TB, c Codec, n, size int) (Batch, []Record) {
 }
 
 func TestRoundTripOfEveryCodec(t *testing.T) {
-	for c := CodecNone; c < codecs; c++ {
+	for c := range codecs {
 		for _, shape := range []struct{ n, size int }{{1, 0}, {3, 10}, {500, 100}, {3, 100_000}} {
 			t.Run(fmt.Sprintf("%s/%dx%d", c, shape.n, shape.size), func(t *testing.T) {
 				b, records := sample(t, c, shape.n, shape.size)

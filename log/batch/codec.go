@@ -25,7 +25,7 @@ func (c Codec) String() string {
 
 // ParseCodec is the inverse of String.
 func ParseCodec(name string) (Codec, error) {
-	for c := CodecNone; c < codecs; c++ {
+	for c := range codecs {
 		if c.String() == name {
 			return c, nil
 		}

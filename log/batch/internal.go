@@ -5,6 +5,7 @@ import "encoding/binary"
 // Kind tells data from the entries that Raft and we ourselves put into the log. It is stored in internal batches.
 type Kind uint8
 
+// The kinds of entries. Their values are on disk.
 const (
 	KindData          Kind = iota // a producer's batch; the only kind that consumes offsets
 	KindNoop                      // Raft: first entry of a leader

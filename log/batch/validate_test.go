@@ -215,7 +215,7 @@ func TestSnappyFramings(t *testing.T) {
 }
 
 func TestCodecNames(t *testing.T) {
-	for c := CodecNone; c < codecs; c++ {
+	for c := range codecs {
 		if got, err := ParseCodec(c.String()); got != c || err != nil {
 			t.Errorf("%s: %v, %v", c, got, err)
 		}

@@ -1,6 +1,9 @@
 package vfs
 
-import "math/rand/v2"
+import (
+	"maps"
+	"math/rand/v2"
+)
 
 // Crash returns the file system as a power cut at this moment could leave it; m itself does not change and must not
 // be used any more by what is said to have crashed. What was synced is kept. Of the rest, seed decides:
@@ -64,9 +67,7 @@ func (c *crasher) dir(d *memDir) *memDir {
 	after := newMemDir()
 	c.dirs[d] = after
 	names := map[string]any{}
-	for name, node := range d.durable {
-		names[name] = node
-	}
+	maps.Copy(names, d.durable)
 	landed := c.choose(len(d.pending))
 	for i, change := range d.pending {
 		if landed[i] {

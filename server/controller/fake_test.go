@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -68,7 +67,7 @@ func (f *fakeCluster) newNode(id raft.NodeID, incarnation byte, n int) *Controll
 			defer nonce.Unlock()
 			return nonces.Uint64()
 		},
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger: slog.New(slog.DiscardHandler),
 	})
 }
 

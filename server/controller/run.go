@@ -87,8 +87,7 @@ func (c *Controller) bootstrap(ctx context.Context) error {
 	_, err := c.decide(ctx, func(img *cluster.Image) (cluster.Decision, error) {
 		return cluster.Decision{Records: c.Decider.Bootstrap(img)}, nil
 	})
-	var u *unsettled
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*unsettled](err); ok {
 		c.Machine.Forget(u.nonce)
 	}
 	return err

@@ -29,7 +29,7 @@ const DefaultCommitTimeout = 5 * time.Second
 func (c Config) validate() error {
 	errs := []error{c.Group.Validate()}
 	if c.Image == nil || c.Logger == nil {
-		errs = append(errs, errors.New("Image and Logger must be given"))
+		errs = append(errs, errors.New("no Image or no Logger"))
 	}
 	if c.CommitTimeout <= 0 {
 		errs = append(errs, fmt.Errorf("offsets.commit.timeout.ms must be positive, is %v", c.CommitTimeout))

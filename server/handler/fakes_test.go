@@ -217,7 +217,6 @@ type fakeReplica struct {
 	listErr    error
 	deleteErr  error
 	waiters    map[*fakeWaiter]bool
-	released   int
 }
 
 func (r *fakeReplica) Produce(b batch.Batch) (Append, error) {

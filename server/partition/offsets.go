@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -59,9 +60,9 @@ func (p *Partition) ListOffset(timestamp int64, currentEpoch log.Epoch, _ bool) 
 func (p *Partition) epochOf(o log.Offset, current log.Epoch) log.Epoch {
 	epoch := current
 	epochs := p.plog.Epochs()
-	for i := len(epochs) - 1; i >= 0; i-- {
-		epoch = epochs[i].Epoch
-		if epochs[i].Offset <= o {
+	for _, e := range slices.Backward(epochs) {
+		epoch = e.Epoch
+		if e.Offset <= o {
 			break
 		}
 	}

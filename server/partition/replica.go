@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,8 +85,10 @@ func (m *Manager) start(r *replica, t *cluster.Topic, config cluster.TopicConfig
 }
 
 func (m *Manager) newPartition(r *replica, t *cluster.Topic, config cluster.TopicConfig) *Partition {
-	p := &Partition{Topic: t.Name, ID: r.id, now: m.Now, diskFull: m.DiskFull,
-		plog: r.plog, pending: map[int64]*inFlight{}}
+	p := &Partition{
+		Topic: t.Name, ID: r.id, now: m.Now, diskFull: m.DiskFull,
+		plog: r.plog, pending: map[int64]*inFlight{},
+	}
 	p.config.Store(&config)
 	p.machine = &machine{p: p, producers: newProducerTable()}
 	return p
@@ -174,10 +177,5 @@ func assigned(image *cluster.Image, id raft.GroupID, node raft.NodeID) bool {
 	if t == nil || int(id.Partition) >= len(t.Partitions) {
 		return false
 	}
-	for _, n := range t.Partitions[id.Partition].Replicas {
-		if n == node {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(t.Partitions[id.Partition].Replicas, node)
 }

@@ -133,7 +133,7 @@ func (l *Load) Stop(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if n := len(l.errs); n > 5 {
-		errs = append(errs, fmt.Errorf("%d records failed; the first:", n))
+		errs = append(errs, fmt.Errorf("%d records failed; the first of them", n))
 	}
 	return errors.Join(append(errs, l.errs[:min(5, len(l.errs))]...)...)
 }

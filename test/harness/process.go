@@ -79,8 +79,7 @@ func (p *Process) Kill() error {
 		return err
 	}
 	<-p.exited
-	var exit *exec.ExitError
-	if errors.As(p.waitErr, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](p.waitErr); ok {
 		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
 			return nil
 		}
