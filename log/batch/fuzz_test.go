@@ -13,7 +13,7 @@ import (
 func bareSnappy(s string) []byte { return snappy.Encode(nil, []byte(s)) }
 
 func seeds(f *testing.F) {
-	for c := CodecNone; c < codecs; c++ {
+	for c := range codecs {
 		b, _ := sample(f, c, 5, 30)
 		f.Add([]byte(b))
 	}
