@@ -57,6 +57,7 @@ type Group struct {
 
 	gate         sync.RWMutex // read-held while a proposal is handed to the library
 	transferring bool         // guarded by gate: leadership is being handed over
+	closing      bool         // guarded by gate
 
 	leadership atomic.Pointer[Leadership]
 	failing    atomic.Int64 // until when (Unix nanoseconds) proposals are refused after a failed append
@@ -88,7 +89,7 @@ func (g *Group) Propose(kind batch.Kind, payload []byte) *Proposal {
 	}
 	g.gate.RLock()
 	defer g.gate.RUnlock()
-	if g.transferring {
+	if g.transferring || g.closing {
 		g.inflight.Release(size)
 		return failedProposal(ErrNotLeader)
 	}
@@ -177,9 +178,14 @@ func (g *Group) Campaign() {
 	}
 }
 
+// settleTimeout bounds the wait for proposals when a replica stops: a leader without a majority steps down, and so fails
+// them, within its lease.
+const settleTimeout = 3 * time.Second
+
 // Close stops the replica. The log stays open: it belongs to who opened it.
 func (g *Group) Close() error {
 	g.closeOnce.Do(func() {
+		g.settle()
 		g.host.forget(g)
 		g.trans.cancel()
 		if err := g.raft.Shutdown().Error(); err != nil {
@@ -190,6 +196,18 @@ func (g *Group) Close() error {
 		}
 	})
 	return g.closeErr
+}
+
+// settle refuses new proposals and waits for those in flight: the library never answers what it holds when it is shut down.
+func (g *Group) settle() {
+	g.gate.Lock()
+	g.closing = true
+	g.gate.Unlock()
+	ctx, cancel := context.WithTimeout(g.trans.ctx, settleTimeout)
+	defer cancel()
+	if g.inflight.Acquire(ctx, inflightBytes) == nil {
+		g.inflight.Release(inflightBytes)
+	}
 }
 
 // Open starts a replica of a partition or coordinator group.

@@ -2,6 +2,7 @@ package raft
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -133,6 +134,9 @@ func (in *inbound) append(ctx context.Context, f frame) {
 	}
 	resp, err := in.deliver(ctx, g, hraft.RPC{Command: req})
 	if err != nil {
+		if errors.Is(err, ErrClosed) {
+			f.body = nil // the library may still be writing these very bytes: not for reuse
+		}
 		in.respond(f, nil, err)
 		return
 	}
@@ -214,8 +218,9 @@ func (in *inbound) snapshot(ctx context.Context, f frame) {
 		in.respond(f, nil, r.err)
 		return
 	}
-	resp, err := in.deliver(ctx, g, hraft.RPC{Command: req, Reader: &byteReader{r.b}})
+	resp, err := in.deliver(ctx, g, hraft.RPC{Command: req, Reader: bytes.NewReader(r.b)})
 	if err != nil {
+		f.body = nil // see append
 		in.respond(f, nil, err)
 		return
 	}
@@ -225,18 +230,6 @@ func (in *inbound) snapshot(ctx context.Context, f frame) {
 		return
 	}
 	in.respond(f, encodeAppendResponse(nil, &hraft.AppendEntriesResponse{Term: s.Term, Success: s.Success}), nil)
-}
-
-// byteReader reads b once.
-type byteReader struct{ b []byte }
-
-func (r *byteReader) Read(p []byte) (int, error) {
-	if len(r.b) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, r.b)
-	r.b = r.b[n:]
-	return n, nil
 }
 
 func (in *inbound) call(ctx context.Context, f frame) {

@@ -291,7 +291,7 @@ func TestValidation(t *testing.T) {
 	flipped := records(t, -1, -1, -1, "abc")
 	flipped[len(flipped)-1] ^= 1
 	late := records(t, -1, -1, -1, "abc")
-	f.now = time.Unix(1_600_000_000, 0) // the records are from the future now
+	f.advance(-100_000_000 * time.Second) // the records are from the future now
 	for name, tt := range map[string]struct {
 		b    batch.Batch
 		want error
