@@ -64,7 +64,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 	scripts/fuzz.sh $(FUZZTIME)
 
 clients: build ## run real Kafka clients in six languages against three nodes
-	test/clients/run.sh
+	test/clients/run.sh $(if $(CI),--strict)
 
 crash: build ## kill, pause and power-fail nodes under load, ROUNDS times each
 	BALSA_BINARY=$(CURDIR)/bin/balsa go test -tags crash -timeout 0 -v ./test/crash -rounds $(ROUNDS)

@@ -124,7 +124,10 @@ launch() {
 	"${detach[@]}" "$binary" server --node-id "$i" --data-dir "$dir/$i/data" --listen "$(client_address "$i")" \
 		--peer-listen "$(peer_address "$i")" --peers "$(peers)" ${server_flags[@]+"${server_flags[@]}"} \
 		>>"$dir/$i/log" 2>&1 </dev/null &
-	echo $! >"$dir/$i/pid"
+	local pid=$!
+	echo $pid >"$dir/$i/pid"
+	# Until the new process has become the server, pid_of would take it for someone else's.
+	until pid_of "$i" >/dev/null || ! kill -0 $pid 2>/dev/null || [ "$(state_of $pid)" = Z ]; do sleep 0.01; done
 }
 
 # await returns when $1 nodes serve; a node that ended meanwhile is reported with its last lines at once.

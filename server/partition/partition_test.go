@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -66,7 +65,7 @@ func (f *fixture) start() {
 	f.t.Helper()
 	c := config.Default()
 	host, err := raft.NewHost(raft.HostConfig{
-		Node: 1, Dir: f.dir, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Node: 1, Dir: f.dir, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		f.t.Fatal(err)
@@ -74,7 +73,7 @@ func (f *fixture) start() {
 	f.host = host
 	f.manager, err = NewManager(ManagerConfig{
 		Node: 1, Dir: "data", FS: f.fs, Syncer: raft.NewSyncer(4), Host: host, Resolver: cluster.NewResolver(&c),
-		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: f.clock, DiskFull: func() bool { return false },
+		Logger: slog.New(slog.DiscardHandler), Now: f.clock, DiskFull: func() bool { return false },
 		RetentionCheck: time.Minute, ProducerIDExpiry: time.Hour,
 	})
 	if err != nil {
