@@ -313,3 +313,38 @@ func TestLostIndexBehindCheckpoint(t *testing.T) {
 	l, _ = open(t, after, c)
 	check(t, l, m)
 }
+
+// TestStaleMarkIsNoEntry puts a mark where the entry of an internal batch belongs, as a power cut can that loses the write
+// which replaced one by the other: readers must not be given the internal batch.
+func TestStaleMarkIsNoEntry(t *testing.T) {
+	master, m, c := rotten(t, false)
+	stale := 0
+	for _, name := range files(t, master, indexSuffix) {
+		whole, _ := master.ReadFile(name)
+		stem := strings.TrimSuffix(path.Base(name), indexSuffix)
+		id, _ := parseName(stem)
+		for slot := 0; slot < len(whole)/entrySize-1; slot++ {
+			e, ok := decodeEntry(whole[slot*entrySize:], id.offset, slot)
+			if !ok || !e.internal {
+				continue
+			}
+			fs := master.Crash(0)
+			e.mark, e.internal = true, false
+			var b [entrySize]byte
+			e.encode(b[:], id.offset, slot)
+			f, err := fs.OpenFile(name, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteAt(b[:], int64(slot)*entrySize); err != nil {
+				t.Fatal(err)
+			}
+			l, _ := open(t, fs, c)
+			checkReads(t, l, m)
+			stale++
+		}
+	}
+	if stale == 0 {
+		t.Error("no internal batch has an entry")
+	}
+}

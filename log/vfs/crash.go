@@ -92,51 +92,90 @@ func (c *crasher) inode(n *memInode) *memInode {
 	}
 	n.mu.RLock()
 	defer n.mu.RUnlock()
-	content := append([]byte(nil), n.durable...)
-	live := append([]byte(nil), n.durable...) // the page cache at the time of each change
-	sector := int64(512)
+	d := landing{
+		rnd:    c.rnd,
+		disk:   append([]byte(nil), n.durable...),
+		size:   int64(len(n.durable)),
+		live:   append([]byte(nil), n.durable...),
+		sector: 512,
+	}
 	if c.rnd.IntN(2) == 0 {
-		sector = 4096
+		d.sector = 4096
 	}
 	f := fate(c.rnd.IntN(int(fates)))
 	prefix := c.rnd.IntN(len(n.pending) + 1)
 	for i, change := range n.pending {
-		live = applyChange(live, change)
+		d.live = applyChange(d.live, change)
 		switch {
 		case f == fateAll, f == fatePrefix && i < prefix:
-			content = applyChange(content, change)
+			d.whole(change)
 		case f == fatePrefix && i == prefix, f == fateSubset:
-			content = c.tear(content, live, change, sector)
+			d.torn(change)
 		}
 	}
+	content := resize(d.disk, d.size)
 	after := &memInode{data: content, durable: append([]byte(nil), content...)}
 	c.inodes[n] = after
 	return after
 }
 
-// tear applies a random part of one change, sector by sector. A sector lands as the page cache had it, so that earlier
-// changes of the same sector land with it.
-func (c *crasher) tear(content, live []byte, change memChange, sector int64) []byte {
+// landing is a file whose unsynced changes reach the disk one by one, or do not. A disk writes sectors whole, and as the
+// page cache has them, so that earlier changes of a sector land with a later one. What a sector holds beyond the file's
+// size shows when the size lands.
+type landing struct {
+	rnd    *rand.Rand
+	disk   []byte
+	size   int64
+	live   []byte // the page cache at the time
+	sector int64
+}
+
+func (d *landing) whole(change memChange) {
 	if change.data == nil {
-		if c.rnd.IntN(2) == 0 {
-			return content
-		}
-		return applyChange(content, change)
+		d.truncate(change.off)
+		return
 	}
 	end := change.off + int64(len(change.data))
-	if grow := end - int64(len(content)); grow > 0 {
-		switch c.rnd.IntN(3) {
-		case 0: // the size does not change: writes beyond it are lost
+	for at := change.off / d.sector * d.sector; at < end; at += d.sector {
+		d.land(at)
+	}
+	d.size = max(d.size, end)
+}
+
+// torn lands any of the sectors, and of a size extension any prefix.
+func (d *landing) torn(change memChange) {
+	if change.data == nil {
+		if d.rnd.IntN(2) == 0 {
+			d.truncate(change.off)
+		}
+		return
+	}
+	end := change.off + int64(len(change.data))
+	for at := change.off / d.sector * d.sector; at < end; at += d.sector {
+		if d.rnd.IntN(2) == 0 {
+			d.land(at)
+		}
+	}
+	if grow := end - d.size; grow > 0 {
+		switch d.rnd.IntN(3) {
+		case 0: // the size does not land
 		case 1:
-			content = resize(content, int64(len(content))+c.rnd.Int64N(grow+1))
+			d.size += d.rnd.Int64N(grow + 1)
 		default:
-			content = resize(content, end)
+			d.size = end
 		}
 	}
-	for at := change.off / sector * sector; at < min(end, int64(len(content))); at += sector {
-		if c.rnd.IntN(2) == 0 {
-			copy(content[at:], live[at:min(at+sector, int64(len(live)))])
-		}
+}
+
+func (d *landing) land(at int64) {
+	end := min(at+d.sector, int64(len(d.live)))
+	if end > int64(len(d.disk)) {
+		d.disk = resize(d.disk, end)
 	}
-	return content
+	copy(d.disk[at:end], d.live[at:end])
+}
+
+func (d *landing) truncate(size int64) {
+	d.size = size
+	d.disk = resize(d.disk, min(size, int64(len(d.disk))))
 }
