@@ -10,6 +10,7 @@ GOLANGCI := v2.15.0
 # How long each fuzz target runs, and how many faults each crash test causes.
 FUZZTIME ?= 10s
 ROUNDS   ?= 50
+CRASHFLAGS ?=
 BENCH    ?= --records 1000000 --size 1024 --partitions 12
 
 .DEFAULT_GOAL := build
@@ -67,7 +68,7 @@ clients: build ## run real Kafka clients in six languages against three nodes
 	test/clients/run.sh $(if $(CI),--strict)
 
 crash: build ## kill, pause and power-fail nodes under load, ROUNDS times each
-	BALSA_BINARY=$(CURDIR)/bin/balsa go test -tags crash -timeout 0 -v ./test/crash -rounds $(ROUNDS)
+	BALSA_BINARY=$(CURDIR)/bin/balsa go test -tags crash -timeout 0 -v ./test/crash -rounds $(ROUNDS) $(CRASHFLAGS)
 
 ci: ## everything that continuous integration runs
 	.ci/run
