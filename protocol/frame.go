@@ -52,6 +52,9 @@ func (f *Frame) Release() {
 
 // FrameReader reads frames from one connection. It is not safe for concurrent use.
 type FrameReader struct {
+	// Claim, if not nil, is asked before the buffer of a frame is made n bytes larger; it may block. Next returns its error.
+	Claim func(n int) error
+
 	r        *bufio.Reader
 	pool     *bytepool.Pool
 	maxBytes int
@@ -126,7 +129,11 @@ func (f *FrameReader) body(size int, recycle bool) (*Frame, error) {
 	if recycle {
 		frame.pool = f.pool
 	}
-	frame.buf = frame.alloc(min(size, max(f.trusted, firstBuffer)))
+	first := min(size, max(f.trusted, firstBuffer))
+	if err := f.claim(first); err != nil {
+		return nil, err
+	}
+	frame.buf = frame.alloc(first)
 	for have := 0; ; {
 		n, err := io.ReadFull(f.r, frame.buf[have:])
 		have += n
@@ -141,13 +148,25 @@ func (f *FrameReader) body(size int, recycle bool) (*Frame, error) {
 			f.trusted = min(max(f.trusted, size), maxTrusted)
 			return frame, nil
 		}
-		grown := frame.alloc(min(size, growthFactor*have))
+		next := min(size, growthFactor*have)
+		if err := f.claim(next - have); err != nil {
+			frame.Release()
+			return nil, err
+		}
+		grown := frame.alloc(next)
 		copy(grown, frame.buf)
 		if frame.pool != nil {
 			frame.pool.Put(frame.buf)
 		}
 		frame.buf = grown
 	}
+}
+
+func (f *FrameReader) claim(n int) error {
+	if f.Claim == nil {
+		return nil
+	}
+	return f.Claim(n)
 }
 
 // alloc returns a buffer of length n.

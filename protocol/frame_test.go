@@ -149,3 +149,31 @@ func FuzzFrames(f *testing.F) {
 		}
 	})
 }
+
+// What a frame holds is claimed before it is there, in steps that follow what has arrived.
+func TestFrameClaims(t *testing.T) {
+	const size = 100_000
+	in := frameOf(kmsg.Produce, size)
+	f := NewFrameReader(bytes.NewReader(append(in, in...)), new(bytepool.Pool), 1<<20)
+	var claims []int
+	f.Claim = func(n int) error {
+		claims = append(claims, n)
+		return nil
+	}
+	frame, err := f.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0
+	for _, n := range claims {
+		sum += n
+	}
+	if sum != len(frame.Bytes()) || len(claims) < 3 || claims[0] != firstBuffer {
+		t.Errorf("claims %v for %d bytes", claims, len(frame.Bytes()))
+	}
+	refused := errors.New("refused")
+	f.Claim = func(int) error { return refused }
+	if _, err := f.Next(); !errors.Is(err, refused) {
+		t.Errorf("%v", err)
+	}
+}

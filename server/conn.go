@@ -24,8 +24,11 @@ type conn struct {
 	listener *Listener
 	nc       net.Conn
 	peer     string
+	ip       string // what max.connections.per.ip counts by
 	session  *handler.Session
 	frames   *protocol.FrameReader
+	reading  *claim // of the frame that is being read, and its length
+	size     int
 	pending  chan started
 
 	// ctx ends all work; waiting ends before it when waiting for more is no use: the peer has closed, or we drain.
@@ -45,16 +48,18 @@ type conn struct {
 type started struct {
 	request *handler.Pending
 	bytes   int64
+	claim   *claim // of the node's budget
 }
 
 func newConn(l *Listener, nc net.Conn) *conn {
 	c := &conn{
-		listener: l, nc: nc, peer: nc.RemoteAddr().String(),
+		listener: l, nc: nc, peer: nc.RemoteAddr().String(), ip: clientHost(nc.RemoteAddr()),
 		session: l.dispatcher.NewSession(clientHost(nc.RemoteAddr())),
 		frames:  protocol.NewFrameReader(nc, &l.buffers, l.config.MaxRequestBytes),
 		pending: make(chan started, l.config.MaxInFlightRequests),
 		freed:   make(chan struct{}, 1),
 	}
+	c.frames.Claim = c.claim
 	c.ctx, c.cancel = context.WithCancel(l.ctx)
 	c.waiting, c.leave = context.WithCancel(c.ctx)
 	return c
@@ -96,25 +101,53 @@ func (c *conn) readLoop() error {
 		if err := c.admit(int64(size)); err != nil {
 			return err
 		}
-		if !c.frames.Buffered(size) {
-			if err := c.readWithin(frameTime(size)); err != nil {
-				return err
-			}
-		}
-		frame, err := c.frames.Next()
-		if err != nil {
+		if err := c.next(size); err != nil {
 			return err
-		}
-		p, err := c.session.Start(c.waiting, frame)
-		if err != nil {
-			return err
-		}
-		select {
-		case c.pending <- started{request: p, bytes: int64(size)}:
-		case <-c.ctx.Done():
-			return c.ctx.Err()
 		}
 	}
+}
+
+// next reads and starts an admitted request of size bytes, and passes it on to be answered.
+func (c *conn) next(size int) error {
+	if !c.frames.Buffered(size) {
+		if err := c.readWithin(frameTime(size)); err != nil {
+			return err
+		}
+	}
+	held := &claim{}
+	c.reading, c.size = held, size
+	p, err := c.start()
+	if err == nil {
+		select {
+		case c.pending <- started{request: p, bytes: int64(size), claim: held}:
+			return nil
+		case <-c.ctx.Done():
+			err = c.ctx.Err()
+		}
+	}
+	c.listener.budget.release(held) // the writing goroutine will not
+	return err
+}
+
+func (c *conn) start() (*handler.Pending, error) {
+	frame, err := c.frames.Next()
+	if err != nil {
+		return nil, err
+	}
+	return c.session.Start(c.waiting, frame)
+}
+
+// claim has the request that is being read hold n more bytes of the node's budget.
+func (c *conn) claim(n int) error {
+	if c.inFlightRequests.Load() == 1 && c.reading.bytes+int64(n) <= freeRequest {
+		c.listener.budget.take(c.reading, int64(n))
+		return nil
+	}
+	waited, err := c.listener.budget.acquire(c.waiting, c.reading, int64(n))
+	if err != nil || !waited {
+		return err
+	}
+	return c.readWithin(frameTime(c.size)) // the time was ours
 }
 
 // await waits for the next request. The peer may be silent for as long as it has something to wait for itself.
@@ -140,9 +173,10 @@ func (c *conn) readWithin(d time.Duration) error {
 
 const (
 	// frameGrace and frameRate say how long a frame may take to arrive once it has begun: slow links are fine, a peer
-	// that holds a connection with a byte a second is not.
+	// that holds a connection, and the budget for a large frame, with a byte a second is not. Clients give up on a request
+	// after 30 s themselves (request.timeout.ms), so they lose nothing.
 	frameGrace = 30 * time.Second
-	frameRate  = 32 << 10 // bytes per second
+	frameRate  = 1 << 20 // bytes per second
 )
 
 func frameTime(size int) time.Duration {
@@ -189,6 +223,7 @@ func (c *conn) writeLoop() {
 			}
 		}
 		c.done(s.bytes)
+		c.listener.budget.release(s.claim)
 	}
 }
 

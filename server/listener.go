@@ -15,26 +15,34 @@ import (
 
 // ListenerConfig holds the limits of a Kafka listener. The names in comments are Kafka's broker configs.
 type ListenerConfig struct {
-	MaxConnections  int           // max.connections
-	MaxRequestBytes int           // socket.request.max.bytes
-	IdleTimeout     time.Duration // connections.max.idle.ms; a connection that waits for an answer is not idle
+	MaxConnections      int           // max.connections
+	MaxConnectionsPerIP int           // max.connections.per.ip
+	MaxRequestBytes     int           // socket.request.max.bytes
+	IdleTimeout         time.Duration // connections.max.idle.ms; a connection that waits for an answer is not idle
 	// WriteTimeout is how long a client may take to receive writeChunk bytes before its connection is closed.
 	WriteTimeout time.Duration
 	// MaxInFlightRequests and MaxInFlightBytes bound what one connection may have sent without having been answered.
 	// Beyond it, no more is read from it. One request is always let in.
 	MaxInFlightRequests int
 	MaxInFlightBytes    int64
+	// QueuedMaxBytes bounds the bytes of requests in memory over all connections (queued.max.request.bytes): beyond it, a
+	// connection waits before it reads on. It is exceeded by at most one request, so that those which have been read in
+	// part never wait for each other only, and by freeRequest per connection. Batches whose answer was given up (request
+	// timeout) while they still replicate are bounded by their partition's Raft group instead.
+	QueuedMaxBytes int64
 }
 
 // DefaultListenerConfig returns Kafka's defaults where Kafka has the setting.
 func DefaultListenerConfig() ListenerConfig {
 	return ListenerConfig{
 		MaxConnections:      10_000,
+		MaxConnectionsPerIP: 10_000,
 		MaxRequestBytes:     100 << 20,
 		IdleTimeout:         10 * time.Minute,
 		WriteTimeout:        30 * time.Second,
 		MaxInFlightRequests: 256,
 		MaxInFlightBytes:    64 << 20,
+		QueuedMaxBytes:      512 << 20,
 	}
 }
 
@@ -43,12 +51,16 @@ func (c ListenerConfig) Validate() error {
 	switch {
 	case c.MaxConnections < 1:
 		return fmt.Errorf("max.connections %d: at least 1", c.MaxConnections)
+	case c.MaxConnectionsPerIP < 1:
+		return fmt.Errorf("max.connections.per.ip %d: at least 1", c.MaxConnectionsPerIP)
 	case c.MaxRequestBytes < 1024:
 		return fmt.Errorf("socket.request.max.bytes %d: at least 1024", c.MaxRequestBytes)
 	case c.IdleTimeout <= 0 || c.WriteTimeout <= 0:
 		return fmt.Errorf("timeouts must be positive: idle %v, write %v", c.IdleTimeout, c.WriteTimeout)
 	case c.MaxInFlightRequests < 1 || c.MaxInFlightBytes < 1:
 		return fmt.Errorf("requests in flight must be allowed: %d, %d bytes", c.MaxInFlightRequests, c.MaxInFlightBytes)
+	case c.QueuedMaxBytes < int64(c.MaxRequestBytes):
+		return fmt.Errorf("queued.max.request.bytes %d: at least socket.request.max.bytes, %d", c.QueuedMaxBytes, c.MaxRequestBytes)
 	}
 	return nil
 }
@@ -60,6 +72,7 @@ type Listener struct {
 	dispatcher *handler.Dispatcher
 	logger     *slog.Logger
 	buffers    bytepool.Pool // of Produce requests
+	budget     *byteBudget   // of all connections' requests
 
 	ctx    context.Context // ends all work of all connections
 	cancel context.CancelFunc
@@ -68,6 +81,7 @@ type Listener struct {
 	draining bool
 	sockets  map[net.Listener]struct{}
 	conns    map[*conn]struct{}
+	perIP    map[string]int
 	wg       sync.WaitGroup // one per connection
 }
 
@@ -77,8 +91,8 @@ func NewListener(c ListenerConfig, dispatcher *handler.Dispatcher, logger *slog.
 		return nil, fmt.Errorf("kafka listener: %w", err)
 	}
 	l := &Listener{
-		config: c, dispatcher: dispatcher, logger: logger,
-		sockets: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{}),
+		config: c, dispatcher: dispatcher, logger: logger, budget: newByteBudget(c.QueuedMaxBytes),
+		sockets: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{}), perIP: make(map[string]int),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l, nil
@@ -96,7 +110,7 @@ func (l *Listener) Serve(ln net.Listener) error {
 		return ln.Close()
 	}
 	var pause time.Duration
-	full := false
+	refusing := ""
 	for {
 		nc, err := ln.Accept()
 		if err != nil {
@@ -117,11 +131,12 @@ func (l *Listener) Serve(ln net.Listener) error {
 			continue
 		}
 		pause = 0
-		added := l.add(nc)
-		if !added && !full && !l.isDraining() {
-			l.logger.Warn("refusing connections: max.connections reached", "limit", l.config.MaxConnections)
+		limit := l.add(nc)
+		if limit != "" && limit != refusing {
+			l.logger.Warn("refusing connections", "limit", limit, "peer", nc.RemoteAddr().String(),
+				"max.connections", l.config.MaxConnections, "max.connections.per.ip", l.config.MaxConnectionsPerIP)
 		}
-		full = !added
+		refusing = limit
 	}
 }
 
@@ -141,28 +156,41 @@ func (l *Listener) isDraining() bool {
 	return l.draining
 }
 
-// add starts to serve nc, or closes it when there is no room.
-func (l *Listener) add(nc net.Conn) bool {
+// add starts to serve nc, or closes it when there is no room; then it returns the name of the limit that was reached.
+func (l *Listener) add(nc net.Conn) (limit string) {
+	ip := clientHost(nc.RemoteAddr())
 	l.mu.Lock()
-	if l.draining || len(l.conns) >= l.config.MaxConnections {
+	switch {
+	case l.draining:
+	case len(l.conns) >= l.config.MaxConnections:
+		limit = "max.connections"
+	case l.perIP[ip] >= l.config.MaxConnectionsPerIP:
+		limit = "max.connections.per.ip"
+	default:
+		l.start(newConn(l, nc))
 		l.mu.Unlock()
-		if err := nc.Close(); err != nil {
-			l.logger.Debug("closing a refused connection", "error", err)
-		}
-		return false
+		return ""
 	}
-	c := newConn(l, nc)
-	l.conns[c] = struct{}{}
-	l.wg.Add(1)
 	l.mu.Unlock()
-	go func() {
-		defer l.wg.Done()
+	if err := nc.Close(); err != nil {
+		l.logger.Debug("closing a refused connection", "error", err)
+	}
+	return limit
+}
+
+// start serves c on its own goroutine. The caller holds l.mu.
+func (l *Listener) start(c *conn) {
+	l.conns[c] = struct{}{}
+	l.perIP[c.ip]++
+	l.wg.Go(func() {
 		c.serve()
 		l.mu.Lock()
+		defer l.mu.Unlock()
 		delete(l.conns, c)
-		l.mu.Unlock()
-	}()
-	return true
+		if l.perIP[c.ip]--; l.perIP[c.ip] == 0 {
+			delete(l.perIP, c.ip)
+		}
+	})
 }
 
 // Connections returns how many connections are open.

@@ -329,6 +329,9 @@ func TestClaimedLengthsCostNothing(t *testing.T) {
 	if grown := after.Sys - before.Sys; grown > conns*64<<10 {
 		t.Errorf("%d bytes for %d connections that claim 99 MiB each", grown, conns)
 	}
+	other := dial(t, address)
+	other.send(1, produceRequest(-1, 1<<20)) // nor does it hold up others
+	other.receive()
 }
 
 func TestMaxConnections(t *testing.T) {
@@ -340,11 +343,43 @@ func TestMaxConnections(t *testing.T) {
 	}
 	dial(t, address).ended()
 	dial(t, address).ended()
-	if n := strings.Count(out.String(), "max.connections reached"); n != 1 {
+	if n := strings.Count(out.String(), "limit=max.connections "); n != 1 {
 		t.Errorf("said %d times:\n%s", n, out)
 	}
 	a.send(2, versionsRequest())
 	a.receive()
+}
+
+func TestMaxConnectionsPerIP(t *testing.T) {
+	_, address, out := serve(t, newFakeBroker(), func(c *ListenerConfig) { c.MaxConnectionsPerIP = 1 })
+	a := dial(t, address)
+	a.send(1, versionsRequest())
+	a.receive()
+	dial(t, address).ended()
+	if !strings.Contains(out.String(), "limit=max.connections.per.ip") {
+		t.Errorf("log:\n%s", out)
+	}
+
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	nc, err := d.DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		t.Skipf("no second address to connect from: %v", err)
+	}
+	other, _ := nc.(*net.TCPConn)
+	b := &client{t, other}
+	b.send(1, versionsRequest())
+	b.receive()
+
+	// A connection that ends makes room for another.
+	a.Close()
+	until(func() bool {
+		c := dial(t, address)
+		if _, err := c.Write(encode(versionsRequest(), 2)); err != nil {
+			return false
+		}
+		_, _, err := receive(c)
+		return err == nil
+	})
 }
 
 // A silent client is disconnected, unless it waits for us.
@@ -385,6 +420,42 @@ func TestInFlightBytes(t *testing.T) {
 }
 
 // CVE-2026-35554: a buffer goes to another request only when nothing reads from it any more.
+// Over all connections, requests that are in memory are bounded; small ones go on all the same.
+func TestQueuedBytes(t *testing.T) {
+	b := newFakeBroker()
+	b.hold = true
+	const size = 90_000
+	l, address, _ := serve(t, b, func(c *ListenerConfig) { c.MaxRequestBytes, c.QueuedMaxBytes = 100_000, 100_000 })
+	clients := make([]*client, 4)
+	for i := range clients {
+		clients[i] = dial(t, address)
+		clients[i].send(1, produceRequest(-1, size))
+		// The first fits, the second exceeds the limit as the only one that may, the others wait.
+		until(func() bool { return b.holding() == min(i+1, 2) && waitingForBytes(l) == max(i-1, 0) })
+	}
+	small := dial(t, address)
+	small.send(1, versionsRequest())
+	small.receive()
+	clients[2].Close() // gone while it waits: known when it is let in
+	b.letGo()
+	for _, i := range []int{0, 1, 3} {
+		clients[i].receive()
+	}
+	until(func() bool { return heldBytes(l) == 0 })
+}
+
+func waitingForBytes(l *Listener) int {
+	l.budget.mu.Lock()
+	defer l.budget.mu.Unlock()
+	return len(l.budget.begun) + len(l.budget.waiting)
+}
+
+func heldBytes(l *Listener) int64 {
+	l.budget.mu.Lock()
+	defer l.budget.mu.Unlock()
+	return l.budget.held
+}
+
 func TestBuffersAreNotShared(t *testing.T) {
 	b := newFakeBroker()
 	_, address, _ := serve(t, b, nil)
@@ -500,6 +571,8 @@ func TestListenerConfig(t *testing.T) {
 		"idle timeout":   func(c *ListenerConfig) { c.IdleTimeout = 0 },
 		"write timeout":  func(c *ListenerConfig) { c.WriteTimeout = -1 },
 		"requests":       func(c *ListenerConfig) { c.MaxInFlightRequests = 0 },
+		"per address":    func(c *ListenerConfig) { c.MaxConnectionsPerIP = 0 },
+		"all requests":   func(c *ListenerConfig) { c.QueuedMaxBytes = int64(c.MaxRequestBytes) - 1 },
 		"in-flight size": func(c *ListenerConfig) { c.MaxInFlightBytes = 0 },
 	} {
 		c := DefaultListenerConfig()

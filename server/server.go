@@ -10,6 +10,7 @@ import (
 	"math/big"
 	randv2 "math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -73,6 +74,9 @@ func (s *Server) open() error {
 	if err := fs.MkdirAll(metadataDir); err != nil {
 		return fmt.Errorf("create data directory: %w", err)
 	}
+	if err := s.checkDataDir(fs, metadataDir); err != nil {
+		return err
+	}
 	lock, err := fs.Lock(filepath.Join(s.config.DataDir, "lock"))
 	if err != nil {
 		return fmt.Errorf("lock data directory %s: %w", s.config.DataDir, err)
@@ -106,8 +110,32 @@ func (s *Server) open() error {
 	}
 	s.balancer = &balancer{
 		node: s.node, host: s.host, groups: s.manager.Groups, image: s.machine.Image, logger: s.logger,
+		notBefore: map[raft.GroupID]time.Time{},
 	}
 	return s.openListener()
+}
+
+// checkDataDir refuses a data directory whose parts do not belong together: with the metadata gone every log would be an
+// orphan, and without the terms and votes a replica might vote twice.
+func (s *Server) checkDataDir(fs vfs.FS, metadataDir string) error {
+	logs, err := fs.ReadDir(filepath.Join(s.config.DataDir, partition.LogsDir))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read data directory: %w", err)
+	}
+	if len(logs) == 0 {
+		return nil
+	}
+	for _, part := range []string{filepath.Join(metadataDir, raft.MetadataFile), filepath.Join(s.config.DataDir, raft.StableFile)} {
+		exists, err := fs.Exists(part)
+		if err != nil {
+			return fmt.Errorf("read data directory: %w", err)
+		}
+		if !exists {
+			return fmt.Errorf("data directory %s has %d partition logs but no %s: restore it, or start with an empty directory and another node id",
+				s.config.DataDir, len(logs), part)
+		}
+	}
+	return nil
 }
 
 // syncConcurrency is how many fsyncs a node has under way at most: enough that a file system can merge their journal
@@ -124,6 +152,7 @@ func (s *Server) openHost() error {
 	}
 	host, err := raft.NewHost(raft.HostConfig{
 		Node: s.node, Dir: s.config.DataDir, Listener: peers, Dial: s.dial, Logger: s.logger,
+		DiskFull: s.disk.full,
 	})
 	if err != nil {
 		if peers != nil {
@@ -233,6 +262,7 @@ func (s *Server) openListener() error {
 	})
 	c := DefaultListenerConfig()
 	c.MaxConnections, c.MaxRequestBytes = s.config.MaxConnections, int(s.config.MaxRequestBytes)
+	c.MaxConnectionsPerIP, c.QueuedMaxBytes = s.config.MaxConnectionsPerIP, s.config.QueuedMaxBytes
 	c.IdleTimeout, c.MaxInFlightRequests = s.config.ConnectionsMaxIdle, s.config.MaxInFlight
 	var err error
 	s.listener, err = NewListener(c, dispatcher, s.logger)
