@@ -343,6 +343,7 @@ func TestMaxConnections(t *testing.T) {
 	}
 	dial(t, address).ended()
 	dial(t, address).ended()
+	until(func() bool { return strings.Contains(out.String(), "limit=max.connections ") })
 	if n := strings.Count(out.String(), "limit=max.connections "); n != 1 {
 		t.Errorf("said %d times:\n%s", n, out)
 	}
@@ -356,9 +357,7 @@ func TestMaxConnectionsPerIP(t *testing.T) {
 	a.send(1, versionsRequest())
 	a.receive()
 	dial(t, address).ended()
-	if !strings.Contains(out.String(), "limit=max.connections.per.ip") {
-		t.Errorf("log:\n%s", out)
-	}
+	until(func() bool { return strings.Contains(out.String(), "limit=max.connections.per.ip") })
 
 	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	nc, err := d.DialContext(t.Context(), "tcp", address)
