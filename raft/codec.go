@@ -68,7 +68,7 @@ func decodeAppend(from NodeID, body []byte) (GroupID, *hraft.AppendEntriesReques
 	for i := range logs {
 		logs[i].Index = h.prevIndex + 1 + uint64(i)
 		if h.batches {
-			r.batch(&logs[i])
+			r.batch(&logs[i], h.term)
 		} else {
 			logs[i].Term, logs[i].Type = r.u64(), hraft.LogType(r.u8())
 			logs[i].Extensions, logs[i].Data = r.bytes(), r.bytes()
@@ -81,8 +81,9 @@ func decodeAppend(from NodeID, body []byte) (GroupID, *hraft.AppendEntriesReques
 	return h.group, req, r.err
 }
 
-// batch takes one stored batch. Its checksum is verified here: the last place before another disk takes it.
-func (r *reader) batch(l *hraft.Log) {
+// batch takes one stored batch from a leader of the given term. Its checksum is verified here: the last place before
+// another disk takes it.
+func (r *reader) batch(l *hraft.Log, term uint64) {
 	if r.err != nil {
 		return
 	}
@@ -100,6 +101,11 @@ func (r *reader) batch(l *hraft.Log) {
 		return
 	}
 	l.Term = uint64(h.Epoch)
+	if l.Term > term {
+		// A replicator that outlived its leader's term read what a later leader wrote.
+		r.err = fmt.Errorf("%w: entry %d of term %d from a leader of term %d", errFrame, l.Index, l.Term, term)
+		return
+	}
 	if h.Kind == batch.KindData {
 		l.Type, l.Data, l.Extensions = hraft.LogCommand, b, stamped
 		return

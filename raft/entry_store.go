@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	hraft "github.com/hashicorp/raft"
 
@@ -26,6 +28,9 @@ type entryStore struct {
 	plog   *log.Log
 	logger *slog.Logger
 	failed func(error) // told about appends that failed
+	full   func() bool // whether what the leader sends must be refused for want of space
+	// storing is when the append that is under way began, in Unix nanoseconds; 0 when none is.
+	storing atomic.Int64
 	// phantom is the last index that hashicorp/raft still believes to hold after the log was reset below it by a
 	// snapshot: it never lowers its own idea of the last log (raft.go, installSnapshot). Entries up to it answer with
 	// term 0, which conflicts with everything, so that the leader's entries replace them.
@@ -115,6 +120,8 @@ func (s *entryStore) StoreLogs(logs []*hraft.Log) error {
 	if want := uint64(s.plog.LastIndex()) + 1; logs[0].Index != want {
 		return fmt.Errorf("append entry %d: the log's next index is %d", logs[0].Index, want)
 	}
+	s.storing.Store(time.Now().UnixNano())
+	defer s.storing.Store(0)
 	batches := make([]batch.Batch, len(logs))
 	epochs := make([]log.Epoch, len(logs))
 	// Raft's own entries and ours are rare and carry decisions: they are durable whatever the topic's flush policy.
@@ -133,6 +140,9 @@ func (s *entryStore) StoreLogs(logs []*hraft.Log) error {
 			continue
 		}
 		h := b.Header()
+		if len(l.Extensions) > 0 && s.full() {
+			return fmt.Errorf("append entry %d: too little space left: %w", l.Index, syscall.ENOSPC)
+		}
 		if len(l.Extensions) > 0 && (h.BaseOffset != next || h.Epoch != epochs[i]) {
 			return fmt.Errorf("entry %d: leader numbered it offset %d epoch %d, here it is offset %d epoch %d: replicas diverged",
 				l.Index, h.BaseOffset, h.Epoch, next, epochs[i])
@@ -167,6 +177,18 @@ func toBatch(l *hraft.Log) (batch.Batch, error) {
 	}
 }
 
+// stallLimit is how long an append may take before the replica counts as stuck: a disk that hangs never says so.
+const stallLimit = 5 * time.Second
+
+// stalled says whether the replica's disk does not answer. A nil store, that of the metadata group, never stalls.
+func (s *entryStore) stalled() bool {
+	if s == nil {
+		return false
+	}
+	began := s.storing.Load()
+	return began != 0 && time.Since(time.Unix(0, began)) > stallLimit
+}
+
 // DeleteRange removes a conflicting suffix. The front is trimmed behind the library's back (retention), so a prefix is
 // none of its business; entries that exist only in its memory after a reset need no removal.
 func (s *entryStore) DeleteRange(lo, hi uint64) error {
@@ -183,5 +205,7 @@ func (s *entryStore) DeleteRange(lo, hi uint64) error {
 	if err := s.plog.TruncateSuffix(log.Index(lo)); err != nil {
 		return fmt.Errorf("remove entries %d-%d: %w", lo, hi, err)
 	}
+	// Should the append that follows fail, the library would go on believing in the entries that are gone.
+	s.phantom.Store(max(s.phantom.Load(), hi))
 	return nil
 }

@@ -159,16 +159,12 @@ func (g *Group) TransferLeadership(ctx context.Context, to NodeID) error {
 		return err
 	}
 	g.inflight.Release(inflightBytes)
-	f := g.raft.LeadershipTransferToServer(hraft.ServerID(to.server()), hraft.ServerAddress(to.server()))
-	done := make(chan error, 1)
-	go func() { done <- f.Error() }()
-	select {
-	case err := <-done:
-		return mapError(err)
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	// The library gives up by itself after its election timeout; until then it refuses proposals, so the gate stays shut.
+	return mapError(g.raft.LeadershipTransferToServer(hraft.ServerID(to.server()), hraft.ServerAddress(to.server())).Error())
 }
+
+// CaughtUp says whether another voter could take over the leadership at once: it has acknowledged nearly everything.
+func (g *Group) CaughtUp(node NodeID) bool { return g.trans.caughtUp(node) }
 
 // Campaign makes this replica stand for election at once, unless it leads. It bypasses pre-vote, so call it only when the
 // group is known to have no living leader.
@@ -212,48 +208,69 @@ func (g *Group) settle() {
 
 // Open starts a replica of a partition or coordinator group.
 func (h *Host) Open(c GroupConfig) (*Group, error) {
-	g := &Group{
-		id: c.ID, host: h, logger: h.logger.With("group", c.ID), plog: c.Log, machine: c.Machine,
-		disposable: c.Disposable, inflight: semaphore.NewWeighted(inflightBytes),
-	}
-	if len(c.Voters) > 0 {
-		g.preferred = c.Voters[0]
-	}
-	g.proposals.release = g.inflight.Release
-	g.leadership.Store(&Leadership{Leader: NoNode})
-	start := position{config: voterConfiguration(c.Voters), configIndex: 1}
-	fresh := c.Checkpoint.State == nil
-	if !fresh {
-		var err error
-		if start, err = decodePosition(c.Checkpoint.State); err != nil {
-			return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)
-		}
-	}
-	store := &entryStore{plog: c.Log, logger: g.logger, failed: g.appendFailed}
-	g.state = &replicaState{plog: c.Log, store: store, machine: c.Machine, needPayload: c.NeedPayload}
-	if err := g.state.restore(start); err != nil {
+	g := h.newGroup(c.ID, c.Machine)
+	store, err := g.prepare(c)
+	if err != nil {
 		return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)
-	}
-	g.snaps = &snapshotStore{plog: c.Log, state: g.state, start: start, reset: g.resetTo}
-	g.fsm = g.state
-	if fresh {
-		// The membership must survive before anything is voted on.
-		if err := g.saveCheckpoint(); err != nil {
-			return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)
-		}
 	}
 	stable, err := h.stable.group(c.ID)
 	if err != nil {
 		return nil, err
 	}
+	if c.Checkpoint.State == nil {
+		if stable.used() {
+			return nil, fmt.Errorf("open raft group %s: %w", c.ID, ErrLostLog)
+		}
+		// The membership must survive before anything is voted on.
+		if err := g.saveCheckpoint(); err != nil {
+			return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)
+		}
+	}
 	return g, h.startGroup(g, h.timing.config(false), store, stable, g.snaps)
+}
+
+func (h *Host) newGroup(id GroupID, machine StateMachine) *Group {
+	g := &Group{
+		id: id, host: h, logger: h.logger.With("group", id), machine: machine, preferred: NoNode,
+		inflight: semaphore.NewWeighted(inflightBytes),
+	}
+	g.proposals.release = g.inflight.Release
+	g.leadership.Store(&Leadership{Leader: NoNode})
+	return g
+}
+
+// prepare puts a group over its log, at the saved position.
+func (g *Group) prepare(c GroupConfig) (*entryStore, error) {
+	g.plog, g.disposable = c.Log, c.Disposable
+	if len(c.Voters) > 0 {
+		g.preferred = c.Voters[0]
+	}
+	start := position{config: voterConfiguration(c.Voters), configIndex: 1}
+	if c.Checkpoint.State != nil {
+		var err error
+		if start, err = decodePosition(c.Checkpoint.State); err != nil {
+			return nil, err
+		}
+	}
+	store := &entryStore{plog: c.Log, logger: g.logger, failed: g.appendFailed, full: g.host.diskFull}
+	g.state = &replicaState{plog: c.Log, store: store, machine: c.Machine, needPayload: c.NeedPayload}
+	if err := g.state.restore(start); err != nil {
+		return nil, err
+	}
+	g.snaps = &snapshotStore{plog: c.Log, state: g.state, start: start, reset: g.resetTo}
+	g.fsm = g.state
+	return store, nil
 }
 
 // startGroup starts the library and makes the group known to the transport.
 func (h *Host) startGroup(g *Group, conf *hraft.Config, logs hraft.LogStore, stable hraft.StableStore,
 	snaps hraft.SnapshotStore,
 ) error {
-	g.trans = newGroupTransport(h, g.id, g.plog)
+	var store *entryStore
+	if g.state != nil {
+		store = g.state.store
+	}
+	g.trans = newGroupTransport(h, g.id, g.plog, store)
 	conf.LocalID = hraft.ServerID(h.node.server())
 	conf.Logger = newHclog(g.logger)
 	r, err := hraft.NewRaft(conf, g.fsm, logs, stable, snaps, g.trans)

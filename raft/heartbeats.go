@@ -20,6 +20,7 @@ type heartbeats struct {
 
 	// lastAnswer is when the peer last answered a frame of heartbeats, in Unix nanoseconds; 0 while the link is down.
 	lastAnswer atomic.Int64
+	draining   atomic.Bool // the peer said that it is stopping
 }
 
 // beat is one group's heartbeat on its way.
@@ -69,6 +70,7 @@ func (h *heartbeats) run(s *session, stop <-chan struct{}) {
 	defer cancel()
 	h.lastAnswer.Store(time.Now().UnixNano())
 	defer h.lastAnswer.Store(0)
+	h.draining.Store(false)
 	ticker := time.NewTicker(beatInterval)
 	defer ticker.Stop()
 	var wg sync.WaitGroup
@@ -120,6 +122,9 @@ func (h *heartbeats) exchange(ctx context.Context, s *session, due []*beat) {
 		h.lastAnswer.Store(time.Now().UnixNano())
 	}
 	r := &reader{b: answer}
+	if err == nil {
+		h.draining.Store(r.bool())
+	}
 	for _, b := range due {
 		a := beatAnswer{err: err}
 		if err == nil {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
@@ -21,9 +22,12 @@ type HostConfig struct {
 	Dir      string       // where terms and votes are kept; exists
 	Listener net.Listener // for the other nodes; nil when there are none
 	// Dial connects to a node's peer listener.
-	Dial   func(ctx context.Context, node NodeID) (net.Conn, error)
-	Logger *slog.Logger
-	Timing Timing
+	Dial func(ctx context.Context, node NodeID) (net.Conn, error)
+	// DiskFull says that so little space is left that records of leaders must be refused; nil: never. Elections and
+	// memberships still have to fit.
+	DiskFull func() bool
+	Logger   *slog.Logger
+	Timing   Timing
 }
 
 // Service answers Calls of other nodes.
@@ -37,7 +41,9 @@ type Host struct {
 	logger      *slog.Logger
 	timing      Timing
 	dial        func(ctx context.Context, node NodeID) (net.Conn, error)
+	diskFull    func() bool
 	incarnation uint64
+	draining    atomic.Bool
 	stable      *stableDB
 	pool        buffers
 	events      leadershipEvents
@@ -58,7 +64,7 @@ type Host struct {
 
 // NewHost opens the node's term store and starts to listen. Close releases both.
 func NewHost(c HostConfig) (*Host, error) {
-	stable, err := openStableDB(filepath.Join(c.Dir, "stable.db"))
+	stable, err := openStableDB(filepath.Join(c.Dir, StableFile))
 	if err != nil {
 		return nil, err
 	}
@@ -67,8 +73,12 @@ func NewHost(c HostConfig) (*Host, error) {
 	}
 	h := &Host{
 		node: c.Node, dir: c.Dir, logger: c.Logger, timing: c.Timing.withDefaults(), dial: c.Dial, stable: stable,
+		diskFull: c.DiskFull,
 		listener: c.Listener, groups: map[GroupID]*Group{}, opened: make(chan struct{}), peers: map[NodeID]*peer{},
 		services: map[uint8]Service{}, inbounds: map[net.Conn]struct{}{},
+	}
+	if h.diskFull == nil {
+		h.diskFull = func() bool { return false }
 	}
 	var nonce [8]byte
 	if _, err := rand.Read(nonce[:]); err != nil {
@@ -77,6 +87,7 @@ func NewHost(c HostConfig) (*Host, error) {
 	h.incarnation = binary.BigEndian.Uint64(nonce[:]) | 1
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.events.init(h)
+	h.services[leaderService] = h.serveLeader
 	h.running.Go(func() { h.events.run(h.ctx) })
 	h.running.Go(func() { h.tick(h.ctx) })
 	if h.listener != nil {
@@ -88,7 +99,7 @@ func NewHost(c HostConfig) (*Host, error) {
 // Node returns this node's id.
 func (h *Host) Node() NodeID { return h.node }
 
-// Handle registers what answers Calls to service on this node.
+// Handle registers what answers Calls to service, from 1 up, on this node.
 func (h *Host) Handle(service uint8, f Service) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -218,11 +229,17 @@ func (h *Host) Remove(id GroupID) error {
 func (h *Host) accept() {
 	for {
 		nc, err := h.listener.Accept()
-		if err != nil {
-			if h.ctx.Err() == nil {
-				h.logger.Error("peer listener failed", "err", err)
-			}
+		if errors.Is(err, net.ErrClosed) || h.ctx.Err() != nil {
 			return
+		}
+		if err != nil {
+			// Out of file descriptors, most likely; a deaf listener would be worse than a late one.
+			h.logger.Error("accepting a peer failed, trying again", "err", err)
+			select {
+			case <-h.ctx.Done():
+			case <-time.After(acceptPause):
+			}
+			continue
 		}
 		h.mu.Lock()
 		if h.closed {
@@ -243,6 +260,20 @@ func (h *Host) accept() {
 		})
 		h.mu.Unlock()
 	}
+}
+
+const acceptPause = 100 * time.Millisecond
+
+// Drain tells the other nodes not to hand leaderships to this one any more; call it before handing over its own.
+func (h *Host) Drain() { h.draining.Store(true) }
+
+// Accepts says whether node is alive and may be given leaderships.
+func (h *Host) Accepts(node NodeID) bool {
+	if node == h.node {
+		return !h.draining.Load()
+	}
+	p := h.peer(node)
+	return h.Alive(node) && !p.beats.draining.Load()
 }
 
 // snapshotGroups returns the groups that have a log of their own.

@@ -194,6 +194,10 @@ func (in *inbound) election(ctx context.Context, f frame) {
 			RPCHeader: rpcHeader(in.from), Term: v.term, LastLogIndex: v.lastIndex, LastLogTerm: v.lastTerm,
 		}
 	default:
+		if in.host.draining.Load() {
+			in.respond(f, nil, errors.New("this node is stopping and takes no leadership"))
+			return
+		}
 		cmd = &hraft.TimeoutNowRequest{RPCHeader: rpcHeader(in.from)}
 	}
 	resp, err := in.deliver(ctx, v.group, hraft.RPC{Command: cmd})
@@ -243,8 +247,7 @@ func (in *inbound) call(ctx context.Context, f frame) {
 	in.respond(f, answer, err)
 }
 
-// heartbeats answers a frame of them. The library's handler is quick unless the term is new, when it writes the term to
-// disk: those run aside and are given beatGrace.
+// heartbeats answers a frame of them. The library is quick unless it waits for the disk, so each group is given beatGrace.
 func (in *inbound) heartbeats(f frame) {
 	n := len(f.body) / beatLen
 	answers := make([]chan hraft.RPCResponse, n)
@@ -258,7 +261,7 @@ func (in *inbound) heartbeats(f frame) {
 		answers[i] = make(chan hraft.RPCResponse, 1)
 		g.trans.heartbeat(in.from, term, answers[i])
 	}
-	body := make([]byte, 0, n*19)
+	body := appendBool(make([]byte, 0, 1+n*19), in.host.draining.Load())
 	deadline := time.NewTimer(beatGrace)
 	defer deadline.Stop()
 	late := false

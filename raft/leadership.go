@@ -108,11 +108,28 @@ func (e *leadershipEvents) observe(g *Group) {
 
 // prove waits until the new leader has applied all that was committed before its term.
 func (e *leadershipEvents) prove(g *Group, epoch log.Epoch) {
-	if err := g.raft.Barrier(0).Error(); err != nil {
-		return // leadership went; the next observation tells
+	for g.raft.State() == hraft.Leader && g.raft.CurrentTerm() == uint64(epoch) {
+		done := make(chan error, 1)
+		go func() { done <- g.raft.Barrier(0).Error() }()
+		select {
+		case err := <-done:
+			if err == nil {
+				e.tell(learned{group: g, epoch: epoch})
+				return
+			}
+		case <-g.trans.ctx.Done():
+			return
+		}
+		// Either leadership went, and the next observation tells, or it is on its way elsewhere and may yet stay.
+		select {
+		case <-time.After(proveRetry):
+		case <-g.trans.ctx.Done():
+			return
+		}
 	}
-	e.tell(learned{group: g, epoch: epoch})
 }
+
+const proveRetry = 50 * time.Millisecond
 
 func (e *leadershipEvents) tell(n learned) {
 	select {
@@ -126,16 +143,8 @@ func (g *Group) publish(l Leadership) {
 	g.machine.LeadershipChanged(l)
 }
 
-const (
-	// campaignStep separates the candidates for a dead leader's groups: the second stands only when the first did not win.
-	campaignStep = 300 * time.Millisecond
-	// coldStart is how long the preferred leader of a group listens for a leader before it stands for election. A leader
-	// makes itself known by a heartbeat within a heartbeat timeout of being connected.
-	coldStart    = 2 * time.Second
-	campaignPoll = 20 * time.Millisecond
-	// campaignGiveUp ends the watch: by then the library's own timeouts are at work.
-	campaignGiveUp = 30 * time.Second
-)
+// campaignStep separates the candidates for a dead leader's groups: the second stands only when the first did not win.
+const campaignStep = 300 * time.Millisecond
 
 // peerDied makes the surviving members of the dead node's groups stand for election at once, instead of after an
 // election timeout of silence. It is called only on proof: the node's host refuses connections, or another process
@@ -181,66 +190,4 @@ func (g *Group) campaignFor(dead NodeID, delay time.Duration) {
 	if l := g.Leadership(); l.Leader == dead || l.Leader == NoNode {
 		g.Campaign()
 	}
-}
-
-// CampaignIfLeaderless makes a replica that should lead stand for election, if no leader shows up: at once when it is the
-// only voter; else, on the preferred leader, once a majority is connected. fresh says that the replica is new, so that
-// there can hardly be a leader; otherwise one is given coldStart to make itself known, because a needless
-// election would depose it.
-func (g *Group) CampaignIfLeaderless(fresh bool) {
-	voters := g.Voters()
-	if len(voters) == 1 && voters[0] == g.host.node {
-		g.Campaign()
-		return
-	}
-	if g.preferred != g.host.node {
-		return
-	}
-	patience := coldStart
-	if fresh {
-		patience = 0
-	}
-	if g.majorityAlive(voters) && patience == 0 {
-		g.Campaign()
-		return
-	}
-	g.host.running.Go(func() { g.campaignAfter(patience, voters) })
-}
-
-// campaignAfter stands for election when a majority has been connected for patience and none of it was heard to lead.
-func (g *Group) campaignAfter(patience time.Duration, voters []NodeID) {
-	ticker := time.NewTicker(campaignPoll)
-	defer ticker.Stop()
-	var since time.Time // when a majority was first seen
-	for deadline := time.Now().Add(campaignGiveUp); time.Now().Before(deadline); {
-		select {
-		case <-g.trans.ctx.Done():
-			return
-		case now := <-ticker.C:
-			switch {
-			case g.Leadership().Leader != NoNode:
-				return
-			case !g.majorityAlive(voters):
-				since = time.Time{}
-			default:
-				if since.IsZero() {
-					since = now
-				}
-				if now.Sub(since) >= patience {
-					g.Campaign()
-					return
-				}
-			}
-		}
-	}
-}
-
-func (g *Group) majorityAlive(voters []NodeID) bool {
-	alive := 0
-	for _, v := range voters {
-		if g.host.Alive(v) {
-			alive++
-		}
-	}
-	return 2*alive > len(voters)
 }

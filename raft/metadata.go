@@ -9,7 +9,6 @@ import (
 
 	hraft "github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"golang.org/x/sync/semaphore"
 
 	"balsa/log"
 	"balsa/log/batch"
@@ -18,39 +17,34 @@ import (
 // MetadataGroup is the id of the cluster-metadata group.
 var MetadataGroup = GroupID{}
 
+// MetadataFile is the name of the metadata group's log in its directory.
+const MetadataFile = "raft.db"
+
 // retainedSnapshots is how many snapshots of the metadata stay on disk.
 const retainedSnapshots = 2
 
 // Metadata is the replica of the cluster-metadata group.
 type Metadata struct {
 	*Group
-	bolt  *raftboltdb.BoltStore // its log, term and vote
-	fresh bool                  // was just bootstrapped
+	bolt *raftboltdb.BoltStore // its log, term and vote
 }
-
-// Start makes the replica stand for election if it should lead and nobody does.
-func (m *Metadata) Start() { m.CampaignIfLeaderless(m.fresh) }
 
 // OpenMetadata starts the node's replica of the cluster-metadata group: small, so the library's own way serves it, with
 // its log in raft-boltdb and whole snapshots in files. dir exists. members is the initial membership, the same on every
 // node; the first MetadataVoters of them vote, the others follow.
 func (h *Host) OpenMetadata(dir string, members []NodeID, machine StateMachine) (*Metadata, error) {
-	bolt, err := raftboltdb.New(raftboltdb.Options{Path: filepath.Join(dir, "raft.db")})
+	bolt, err := raftboltdb.New(raftboltdb.Options{Path: filepath.Join(dir, MetadataFile)})
 	if err != nil {
 		return nil, fmt.Errorf("open metadata log: %w", err)
 	}
 	if err := syncNames(dir); err != nil {
 		return nil, errors.Join(err, bolt.Close())
 	}
-	g := &Group{
-		id: MetadataGroup, host: h, logger: h.logger.With("group", "metadata"), machine: machine,
-		inflight: semaphore.NewWeighted(inflightBytes), fsm: &metadataState{machine: machine},
-	}
+	g := h.newGroup(MetadataGroup, machine)
+	g.fsm = &metadataState{machine: machine}
 	if len(members) > 0 {
 		g.preferred = members[0]
 	}
-	g.proposals.release = g.inflight.Release
-	g.leadership.Store(&Leadership{Leader: NoNode})
 	m := &Metadata{Group: g, bolt: bolt}
 	if err := h.startMetadata(m, dir, members); err != nil {
 		return nil, errors.Join(err, bolt.Close())
@@ -70,8 +64,8 @@ func (h *Host) startMetadata(m *Metadata, dir string, members []NodeID) error {
 	if err != nil {
 		return fmt.Errorf("read metadata log: %w", err)
 	}
-	if m.fresh = !exists; m.fresh {
-		trans := newGroupTransport(h, MetadataGroup, nil)
+	if !exists {
+		trans := newGroupTransport(h, MetadataGroup, nil, nil)
 		err := hraft.BootstrapCluster(conf, m.bolt, m.bolt, snaps, trans, metadataConfiguration(members))
 		if err != nil {
 			return fmt.Errorf("bootstrap metadata group: %w", err)

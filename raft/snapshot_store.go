@@ -50,10 +50,11 @@ func (s *snapshotStore) meta(id string, p position, size int) *hraft.SnapshotMet
 
 // install makes the position before the first entry kept.
 func (s *snapshotStore) install() (position, []byte) {
-	p := s.state.capture()
 	for {
+		p := s.state.capture()
 		p.index, p.term, p.baseOffset = s.plog.FirstIndex()-1, s.plog.PrevEpoch(), s.plog.FirstOffset()
-		if s.plog.FirstIndex()-1 == p.index { // else retention trimmed the log meanwhile
+		// Retention may trim the log meanwhile; what it trims is covered by the state, but not by one captured earlier.
+		if s.plog.FirstIndex()-1 == p.index && p.machineIndex >= p.index {
 			return p, p.encode()
 		}
 	}

@@ -24,6 +24,9 @@ var (
 	lastVoteCand = []byte("LastVoteCand")
 )
 
+// StableFile is the name of the file of terms and votes in HostConfig.Dir.
+const StableFile = "stable.db"
+
 // stableDB keeps the terms and votes of all of a node's groups in one bbolt file, keyed by group. Writes of many
 // groups share a transaction: an election storm of thousands of groups costs tens of fsyncs, not thousands.
 type stableDB struct {
@@ -89,6 +92,13 @@ type stableStore struct {
 	// voteTerm is a LastVoteTerm not yet written: hashicorp/raft always sets the candidate right after it
 	// (persistVote), so both go into one transaction, which also keeps a crash from tearing them apart.
 	voteTerm []byte
+}
+
+// used says whether the group ever took part in anything on this node.
+func (s *stableStore) used() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.values) > 0
 }
 
 // Get returns the value of key, or an error with the text "not found".

@@ -37,8 +37,8 @@ func (f *replicaState) ApplyBatch(logs []*hraft.Log) []any {
 			f.config, f.configIndex = hraft.DecodeConfiguration(l.Data), l.Index
 			continue
 		}
-		if log.Index(l.Index) <= f.applied {
-			continue // a shipped position already covers it
+		if log.Index(l.Index) <= f.applied || log.Index(l.Index) < f.plog.FirstIndex() {
+			continue // a shipped position covers it, or one that is about to be restored, for which the log was reset
 		}
 		entries = append(entries, f.entry(l))
 	}

@@ -27,14 +27,13 @@ const (
 type groupTransport struct {
 	host     *Host
 	group    GroupID
-	plog     *log.Log // nil for the metadata group
+	plog     *log.Log    // nil for the metadata group
+	store    *entryStore // nil for the metadata group
 	requests chan hraft.RPC
 	ctx      context.Context // ends with the group
 	cancel   context.CancelFunc
 
 	mu        sync.Mutex
-	onBeat    func(hraft.RPC)
-	beatTerm  uint64 // the term of the last heartbeat handled inline
 	followers map[NodeID]*followerState
 }
 
@@ -51,9 +50,9 @@ type followerState struct {
 	beatAt      time.Time
 }
 
-func newGroupTransport(h *Host, id GroupID, plog *log.Log) *groupTransport {
+func newGroupTransport(h *Host, id GroupID, plog *log.Log, store *entryStore) *groupTransport {
 	t := &groupTransport{
-		host: h, group: id, plog: plog, requests: make(chan hraft.RPC, 16), followers: map[NodeID]*followerState{},
+		host: h, group: id, plog: plog, store: store, requests: make(chan hraft.RPC, 16), followers: map[NodeID]*followerState{},
 	}
 	t.ctx, t.cancel = context.WithCancel(h.ctx)
 	return t
@@ -78,12 +77,11 @@ func (t *groupTransport) EncodePeer(_ hraft.ServerID, a hraft.ServerAddress) []b
 // DecodePeer is the inverse of EncodePeer.
 func (t *groupTransport) DecodePeer(b []byte) hraft.ServerAddress { return hraft.ServerAddress(b) }
 
-// SetHeartbeatHandler takes the library's fast path for heartbeats.
-func (t *groupTransport) SetHeartbeatHandler(f func(hraft.RPC)) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.onBeat = f
-}
+// SetHeartbeatHandler declines the library's fast path; see heartbeat.
+func (t *groupTransport) SetHeartbeatHandler(func(hraft.RPC)) {}
+
+// errStalled makes a leader whose disk hangs fall silent, so that its followers elect another.
+var errStalled = errors.New("this replica's disk does not answer")
 
 // AppendEntries replicates entries, or announces the leader.
 func (t *groupTransport) AppendEntries(id hraft.ServerID, _ hraft.ServerAddress, req *hraft.AppendEntriesRequest,
@@ -93,6 +91,9 @@ func (t *groupTransport) AppendEntries(id hraft.ServerID, _ hraft.ServerAddress,
 	p := t.host.peer(node)
 	if p == nil {
 		return fmt.Errorf("%w: node %d", ErrUnreachable, node)
+	}
+	if t.store.stalled() && len(req.Entries) == 0 {
+		return errStalled
 	}
 	if len(req.Entries) == 0 && req.PrevLogEntry == 0 && req.LeaderCommitIndex == 0 {
 		return t.sendHeartbeat(p, req, resp)
@@ -329,22 +330,16 @@ func (t *groupTransport) InstallSnapshot(id hraft.ServerID, _ hraft.ServerAddres
 	return r.err
 }
 
-// heartbeat hands a leader's heartbeat to the library.
+// heartbeat hands a leader's heartbeat to the library's main loop. The library offers a fast path that runs beside the
+// loop (SetHeartbeatHandler), but it sets the term without regard to a vote that the loop grants meanwhile, so that a
+// voter's term could go backwards. A loop that is too busy for a heartbeat does not answer.
 func (t *groupTransport) heartbeat(from NodeID, term uint64, answer chan<- hraft.RPCResponse) {
-	rpc := hraft.RPC{
+	select {
+	case t.requests <- hraft.RPC{
 		Command:  &hraft.AppendEntriesRequest{RPCHeader: rpcHeader(from), Term: term},
 		RespChan: answer,
-	}
-	t.mu.Lock()
-	handle, known := t.onBeat, t.beatTerm == term
-	t.beatTerm = term
-	t.mu.Unlock()
-	switch {
-	case handle == nil:
-	case known:
-		handle(rpc)
+	}:
 	default:
-		go handle(rpc) // writes the new term to disk
 	}
 }
 
@@ -355,3 +350,19 @@ func (t *groupTransport) campaign() {
 	default: // so many requests wait that a leader must be there
 	}
 }
+
+// caughtUp says whether node acknowledged nearly everything, over a link that is up.
+func (t *groupTransport) caughtUp(node NodeID) bool {
+	p := t.host.peer(node)
+	if p == nil || t.plog == nil {
+		return false
+	}
+	s := p.current()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.follower(node)
+	return s != nil && f.acked && f.ackSession == s && f.prevIndex+transferLag >= uint64(t.plog.LastIndex())
+}
+
+// transferLag is how many entries a follower may lack to be given the leadership: what a busy leader has in flight.
+const transferLag = 1024

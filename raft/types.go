@@ -91,6 +91,9 @@ var (
 	ErrClosed = errors.New("raft group closed")
 	// ErrUnknownGroup means that the node asked has no replica of the group.
 	ErrUnknownGroup = errors.New("unknown raft group")
+	// ErrLostLog means that this node took part in the group before, and that its log is gone. A replica that forgot what it
+	// acknowledged must not vote again: with its vote, records that were acknowledged could be lost.
+	ErrLostLog = errors.New("the log of a replica that took part before is missing")
 	// ErrUnreachable means that there is no connection to the node.
 	ErrUnreachable = errors.New("node unreachable")
 )

@@ -19,6 +19,8 @@ const (
 	// transferConcurrency bounds how many groups change hands at once.
 	transferConcurrency = 4
 	transferTimeout     = 5 * time.Second
+	// transferPause follows a failed transfer, which stopped the group's producers in vain.
+	transferPause = time.Minute
 )
 
 // balancer moves leadership: back to the preferred leaders, so that a restarted node gets its share, and away from this
@@ -29,6 +31,8 @@ type balancer struct {
 	groups func() []*raft.Group
 	image  func() *cluster.Image
 	logger *slog.Logger
+	// notBefore is when a group whose transfer failed may be tried again.
+	notBefore map[raft.GroupID]time.Time
 }
 
 // run hands leaderships to their preferred leaders until ctx ends.
@@ -46,7 +50,7 @@ func (b *balancer) run(ctx context.Context) {
 		settled := map[raft.NodeID]bool{}
 		for n := range b.image().Brokers {
 			switch {
-			case !b.host.Alive(n):
+			case !b.host.Accepts(n):
 				delete(seen, n)
 			case seen[n].IsZero():
 				seen[n] = now
@@ -55,7 +59,7 @@ func (b *balancer) run(ctx context.Context) {
 			}
 		}
 		moved := b.transfer(ctx, func(id raft.GroupID, replicas []raft.NodeID) raft.NodeID {
-			if len(replicas) == 0 || replicas[0] == b.node || !settled[replicas[0]] {
+			if len(replicas) == 0 || replicas[0] == b.node || !settled[replicas[0]] || now.Before(b.notBefore[id]) {
 				return raft.NoNode
 			}
 			return replicas[0]
@@ -71,7 +75,7 @@ func (b *balancer) handOver(ctx context.Context) {
 	moved := b.transfer(ctx, func(id raft.GroupID, replicas []raft.NodeID) raft.NodeID {
 		var others []raft.NodeID
 		for _, n := range replicas {
-			if n != b.node && b.host.Alive(n) {
+			if n != b.node && b.host.Accepts(n) {
 				others = append(others, n)
 			}
 		}
@@ -101,7 +105,8 @@ func (b *balancer) transfer(ctx context.Context, target func(raft.GroupID, []raf
 			continue
 		}
 		to := target(g.ID(), topic.Partitions[g.ID().Partition].Replicas)
-		if to == raft.NoNode || ctx.Err() != nil {
+		// Proposals stop during a transfer, so one that cannot succeed is not tried.
+		if to == raft.NoNode || !g.CaughtUp(to) || ctx.Err() != nil {
 			continue
 		}
 		slots <- struct{}{}
@@ -111,11 +116,15 @@ func (b *balancer) transfer(ctx context.Context, target func(raft.GroupID, []raf
 			defer cancel()
 			if err := g.TransferLeadership(ctx, to); err != nil {
 				b.logger.Debug("leadership stays", "group", g.ID(), "to", to, "err", err)
+				mu.Lock()
+				defer mu.Unlock()
+				b.notBefore[g.ID()] = time.Now().Add(transferPause)
 				return
 			}
 			mu.Lock()
+			defer mu.Unlock()
 			moved++
-			mu.Unlock()
+			delete(b.notBefore, g.ID())
 		})
 	}
 	wg.Wait()

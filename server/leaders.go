@@ -104,13 +104,13 @@ func (t *leaderTable) get(id raft.GroupID) raft.Leadership {
 	return l
 }
 
-// forget drops groups that the image no longer has.
-func (t *leaderTable) forget(image *cluster.Image) {
+// forget drops the groups of topics that were deleted between two images. What neither has stays: news of a topic may come
+// before the image that has it.
+func (t *leaderTable) forget(before, after *cluster.Image) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for id := range t.leaders {
-		topic := image.Topics[id.Topic]
-		if topic == nil || int(id.Partition) >= len(topic.Partitions) {
+		if before.Topics[id.Topic] != nil && after.Topics[id.Topic] == nil {
 			delete(t.leaders, id)
 		}
 	}

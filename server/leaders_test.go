@@ -29,7 +29,13 @@ func TestLeaderTableKeepsTheNewest(t *testing.T) {
 			t.Errorf("step %d: %+v, want %+v", i, got, tt.want)
 		}
 	}
-	table.forget(cluster.NewImage())
+	with, without := cluster.NewImage(), cluster.NewImage()
+	with.Topics[id.Topic] = &cluster.Topic{ID: id.Topic}
+	table.forget(without, without)
+	if got := table.get(id); got.Leader != 3 {
+		t.Errorf("news of a topic that is yet to come were dropped: %+v", got)
+	}
+	table.forget(with, without)
 	if got := table.get(id); got.Leader != raft.NoNode {
 		t.Errorf("a deleted topic's leader is still known: %+v", got)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"balsa/raft"
+	"balsa/server/cluster"
 )
 
 // leaderWait is how long a starting broker waits for its partitions to have leaders before it serves all the same: a
@@ -25,13 +26,14 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.leaders.announce(background, s.brokers, s.host.Call) })
 	wg.Go(func() { s.balancer.run(background) })
 	wg.Go(func() { s.disk.run(background) })
-	s.metadata.Start()
+	s.metadata.CampaignIfLeaderless()
 
 	err := s.serve(ctx, background)
 
 	s.logger.Info("stopping")
 	grace, cancel := context.WithTimeout(background, s.config.ShutdownGrace)
 	defer cancel()
+	s.host.Drain()
 	s.balancer.handOver(grace)
 	if drainErr := s.listener.Shutdown(grace); drainErr != nil {
 		s.logger.Warn("clients were cut off", "err", drainErr)
@@ -72,13 +74,15 @@ func (s *Server) serve(ctx, background context.Context) error {
 
 // followMetadata keeps the replicas in step with the image.
 func (s *Server) followMetadata(ctx context.Context) {
+	before := cluster.NewImage()
 	for {
 		image, changed := s.machine.Watch()
 		for _, b := range image.Brokers {
 			s.host.Connect(b.ID)
 		}
 		s.manager.Sync(image)
-		s.leaders.forget(image)
+		s.leaders.forget(before, image)
+		before = image
 		s.coordinator.TopicsDeleted()
 		select {
 		case <-ctx.Done():

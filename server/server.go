@@ -259,6 +259,7 @@ func (s *Server) openListener() error {
 		Node: s.node, Metadata: s, Controller: topicCreator{s.controller, s}, Coordinator: coordinatorAPI{s.coordinator},
 		Partitions: handler.LocalPartitions(s.manager), Configs: s.resolver, AutoCreate: s.config.AutoCreate,
 		LogDir: s.config.DataDir, DiskUsage: s.disk.usage,
+		FetchMaxBytes: int(s.config.FetchMaxBytes), FetchSessions: s.config.FetchSessionCacheSize,
 	})
 	c := DefaultListenerConfig()
 	c.MaxConnections, c.MaxRequestBytes = s.config.MaxConnections, int(s.config.MaxRequestBytes)

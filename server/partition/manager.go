@@ -68,7 +68,7 @@ const (
 // NewManager returns a Manager without replicas.
 func NewManager(c ManagerConfig) (*Manager, error) {
 	m := &Manager{
-		ManagerConfig: c, dir: path.Join(c.Dir, logsDir), replicas: map[raft.GroupID]*replica{},
+		ManagerConfig: c, dir: path.Join(c.Dir, LogsDir), replicas: map[raft.GroupID]*replica{},
 		aside: map[raft.GroupID]error{},
 	}
 	m.image.Store(cluster.NewImage())
@@ -159,7 +159,7 @@ func (m *Manager) openAll(image *cluster.Image, ids []raft.GroupID) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			r, fresh, err := m.open(id, image.Topics[id.Topic])
+			r, err := m.open(id, image.Topics[id.Topic])
 			m.mu.Lock()
 			if err != nil {
 				m.aside[id] = err
@@ -171,7 +171,7 @@ func (m *Manager) openAll(image *cluster.Image, ids []raft.GroupID) {
 				m.Logger.Error("replica set aside: it takes no part until it is repaired", "group", id, "err", err)
 				return
 			}
-			r.group.CampaignIfLeaderless(fresh)
+			r.group.CampaignIfLeaderless()
 		})
 	}
 	wg.Wait()

@@ -145,6 +145,17 @@ func (f *inFlight) forgetSettled() {
 	f.appends = f.appends[n:]
 }
 
+// forgetSettled drops producers that have nothing in flight any more: most never come back.
+func (p *Partition) forgetSettled() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, f := range p.pending {
+		if f.forgetSettled(); len(f.appends) == 0 {
+			delete(p.pending, id)
+		}
+	}
+}
+
 // Settled says whether the outcome is known, so that the batch's memory may be reused.
 func (a *Append) Settled() bool {
 	if a.proposal == nil {

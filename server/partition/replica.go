@@ -32,16 +32,13 @@ var shardConfig = log.Config{
 
 const (
 	deletedSuffix = ".deleted"
-	logsDir       = "logs"
+	// LogsDir is the directory of the replicas' logs in the data directory.
+	LogsDir = "logs"
 )
 
-// open opens the log and starts the Raft group of one replica. fresh says that it did not exist before.
-func (m *Manager) open(id raft.GroupID, t *cluster.Topic) (r *replica, fresh bool, err error) {
-	r = &replica{id: id, dir: path.Join(m.dir, id.String()), shard: id.Partition, closed: make(chan struct{})}
-	exists, err := m.FS.Exists(r.dir)
-	if err != nil {
-		return nil, false, fmt.Errorf("open replica %s: %w", id, err)
-	}
+// open opens the log and starts the Raft group of one replica.
+func (m *Manager) open(id raft.GroupID, t *cluster.Topic) (*replica, error) {
+	r := &replica{id: id, dir: path.Join(m.dir, id.String()), shard: id.Partition, closed: make(chan struct{})}
 	config := shardConfig
 	var topic cluster.TopicConfig
 	if t.ID != cluster.CoordinatorTopic {
@@ -50,13 +47,13 @@ func (m *Manager) open(id raft.GroupID, t *cluster.Topic) (r *replica, fresh boo
 	}
 	plog, checkpoint, err := log.Open(r.dir, log.Options{FS: m.FS, Syncer: m.Syncer, Config: config, Now: m.Now})
 	if err != nil {
-		return nil, false, fmt.Errorf("open log of %s-%d: %w", t.Name, id.Partition, err)
+		return nil, fmt.Errorf("open log of %s-%d: %w", t.Name, id.Partition, err)
 	}
 	r.plog = plog
 	if err := m.start(r, t, topic, checkpoint); err != nil {
-		return nil, false, errors.Join(err, plog.Close())
+		return nil, errors.Join(err, plog.Close())
 	}
-	return r, !exists, nil
+	return r, nil
 }
 
 func (m *Manager) start(r *replica, t *cluster.Topic, config cluster.TopicConfig, checkpoint log.Checkpoint) error {
