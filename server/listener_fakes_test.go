@@ -186,7 +186,9 @@ func serve(t testing.TB, b *fakeBroker, change func(*ListenerConfig)) (*Listener
 		change(&c)
 	}
 	out := &logs{}
-	d := handler.NewDispatcher(&handler.Broker{Node: 1, Metadata: b, Controller: b, Coordinator: b, Partitions: b})
+	d := handler.NewDispatcher(&handler.Broker{
+		Node: 1, Metadata: b, Controller: b, Coordinator: b, Partitions: b, FetchMaxBytes: 55 << 20, FetchSessions: 1000,
+	})
 	l, err := NewListener(c, d, slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
 		t.Fatal(err)

@@ -78,6 +78,9 @@ func TestListOffsets(t *testing.T) {
 		if p := list("t", 0, -5); version >= 9 && (p.ErrorCode != 0 || p.Offset != -1) {
 			t.Errorf("v%d, tiered: %+v", version, p)
 		}
+		if p := list("t", 0, -6); (version >= 11) != (p.ErrorCode == 0) || p.Offset != -1 {
+			t.Errorf("v%d, pending upload: %+v", version, p)
+		}
 		if p := list("t", 0, math.MinInt64); p.ErrorCode != kerr.UnsupportedVersion.Code {
 			t.Errorf("v%d, nonsense: %+v", version, p)
 		}
@@ -178,6 +181,10 @@ func TestDescribeCluster(t *testing.T) {
 	req.EndpointType = 2
 	if r := ask[*kmsg.DescribeClusterResponse](w, req); r.ErrorCode != kerr.MismatchedEndpointType.Code {
 		t.Errorf("controllers: %+v", r)
+	}
+	req.EndpointType = 3
+	if r := ask[*kmsg.DescribeClusterResponse](w, req); r.ErrorCode != kerr.UnsupportedEndpointType.Code {
+		t.Errorf("neither: %+v", r)
 	}
 }
 

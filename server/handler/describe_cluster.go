@@ -7,9 +7,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// brokerEndpoints is the endpoint type of DescribeCluster for what clients connect to; the other is the controllers' own
-// listener, which does not exist here: controllers are brokers (KIP-919).
-const brokerEndpoints = 1
+// Endpoint types of DescribeCluster (KIP-919): what clients connect to, and the controllers' own listener, which does not
+// exist here: controllers are brokers.
+const (
+	brokerEndpoints     = 1
+	controllerEndpoints = 2
+)
 
 // describeCluster answers DescribeCluster. A broker that is registered and not alive is what Kafka calls fenced.
 func (b *Broker) describeCluster(_ context.Context, _ Client, req *kmsg.DescribeClusterRequest) kmsg.Response {
@@ -18,10 +21,13 @@ func (b *Broker) describeCluster(_ context.Context, _ Client, req *kmsg.Describe
 	resp.Brokers = []kmsg.DescribeClusterResponseBroker{}
 	if req.Version >= 1 {
 		resp.EndpointType = brokerEndpoints
-		if req.EndpointType != brokerEndpoints {
-			resp.ErrorCode = kerr.MismatchedEndpointType.Code
-			resp.ErrorMessage = kmsg.StringPtr("this is a broker's endpoint")
-			resp.EndpointType = req.EndpointType
+		switch req.EndpointType {
+		case brokerEndpoints:
+		case controllerEndpoints:
+			resp.ErrorCode, resp.ErrorMessage = kerr.MismatchedEndpointType.Code, kmsg.StringPtr("this is a broker's endpoint")
+			return resp
+		default:
+			resp.ErrorCode, resp.ErrorMessage = kerr.UnsupportedEndpointType.Code, kmsg.StringPtr("no such type of endpoint")
 			return resp
 		}
 	}

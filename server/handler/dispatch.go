@@ -52,7 +52,7 @@ type Dispatcher struct {
 
 // NewDispatcher serves b. There is one Dispatcher per broker.
 func NewDispatcher(b *Broker) *Dispatcher {
-	b.sessions = newFetchSessions(defaultFetchSessionLimits())
+	b.sessions = newFetchSessions(defaultFetchSessionLimits(b.FetchSessions))
 	b.producerIDs = newProducerIDs(b.Node, b.Controller)
 	d := &Dispatcher{broker: b, byKey: make(map[int16]api)}
 	for _, a := range apis() {

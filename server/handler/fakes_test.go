@@ -66,7 +66,8 @@ func newWorld(t testing.TB) *world {
 	w.leaders[replicaKey{cluster.CoordinatorTopic, 7}] = raft.Leadership{Leader: 2, Epoch: 4}
 	w.broker = &Broker{
 		Node: 1, Metadata: w, Controller: w, Coordinator: w, Partitions: w, LogDir: "/data",
-		DiskUsage: func() (int64, int64, error) { return 1000, 400, nil },
+		DiskUsage:     func() (int64, int64, error) { return 1000, 400, nil },
+		FetchMaxBytes: 55 << 20, FetchSessions: 1000,
 	}
 	w.dispatcher = NewDispatcher(w.broker)
 	w.session = w.dispatcher.NewSession("/127.0.0.1")

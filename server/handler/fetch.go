@@ -14,10 +14,6 @@ import (
 	"balsa/server/partition"
 )
 
-// maxFetchBytes bounds the records of one answer whatever the client asks for (fetch.max.bytes), except that a first
-// batch that is larger goes out whole (KIP-74).
-const maxFetchBytes = 55 << 20
-
 // fetching is one Fetch request.
 type fetching struct {
 	broker  *Broker
@@ -29,12 +25,14 @@ type fetching struct {
 	// Of the last evaluation:
 	results []fetched
 	bytes   int64
+	exists  bool // any of the partitions, so that there is something to wait for
 	ready   bool // answer now even with fewer than min bytes: an error, or a diverged log
 }
 
 // fetched is the outcome for one partition; at the same position as in the context's list.
 type fetched struct {
 	topicID cluster.TopicID
+	exists  bool    // the partition, somewhere
 	replica Replica // nil when there is none here
 	answer  protocol.FetchPartition
 	slice   log.Slice
@@ -51,7 +49,7 @@ func (b *Broker) fetch(_ context.Context, r *Request) Reply {
 	if err != nil {
 		return fetchError(r, err)
 	}
-	f := &fetching{broker: b, req: req, context: fc, max: int(min(max(req.MaxBytes, 0), maxFetchBytes))}
+	f := &fetching{broker: b, req: req, context: fc, max: min(max(int(req.MaxBytes), 0), b.FetchMaxBytes)}
 	f.min = int64(min(max(int(req.MinBytes), 0), f.max))
 	f.run(r.Waiting)
 	return f.reply(r)
@@ -76,7 +74,7 @@ func (f *fetching) run(waiting context.Context) {
 }
 
 func (f *fetching) enough() bool {
-	return f.ready || f.bytes >= f.min || len(f.results) == 0
+	return f.ready || f.bytes >= f.min || !f.exists
 }
 
 // wait parks the request until so many bytes have been committed that it is worth evaluating again. It returns false
@@ -105,14 +103,14 @@ func (f *fetching) evaluate() {
 	f.release()
 	img := f.broker.Metadata.Image()
 	f.results = f.results[:0]
-	f.bytes, f.ready = 0, false
+	f.bytes, f.exists, f.ready = 0, false, false
 	for i := range f.context.partitions {
 		f.results = append(f.results, f.read(img, &f.context.partitions[i]))
 		last := &f.results[len(f.results)-1]
 		f.bytes += last.slice.Bytes
-		if last.answer.ErrorCode != 0 || last.answer.DivergingEpoch >= 0 {
-			f.ready = true
-		}
+		// What does not exist is no reason to hurry: a consumer of several topics, one of them deleted, would never wait again.
+		f.exists = f.exists || last.exists
+		f.ready = f.ready || last.exists && last.answer.ErrorCode != 0 || last.answer.DivergingEpoch >= 0
 	}
 }
 
@@ -147,7 +145,7 @@ func (f *fetching) fetchFrom(img *cluster.Image, p *fetchPartition, r *fetched) 
 	if err != nil {
 		return partition.Fetched{}, err
 	}
-	r.topicID = t.ID
+	r.topicID, r.exists = t.ID, p.partition >= 0 && int(p.partition) < len(t.Partitions)
 	if r.replica, err = f.broker.replica(t, p.partition); err != nil {
 		r.replica = nil
 		return partition.Fetched{}, err

@@ -29,8 +29,8 @@ type fetchSessionLimits struct {
 	now        func() time.Time
 }
 
-func defaultFetchSessionLimits() fetchSessionLimits {
-	return fetchSessionLimits{sessions: 1000, partitions: 1_000_000, evictAfter: 2 * time.Minute, now: time.Now}
+func defaultFetchSessionLimits(sessions int) fetchSessionLimits {
+	return fetchSessionLimits{sessions: sessions, partitions: 1_000_000, evictAfter: 2 * time.Minute, now: time.Now}
 }
 
 // fetchPartition is one partition that a fetch reads.

@@ -125,13 +125,14 @@ func TestFetchErrors(t *testing.T) {
 		version int16
 		from    from
 		want    *kerr.Error
+		waits   bool // when there is another partition to wait for, as in Kafka
 	}{
-		{"unknown name", 12, from{topic: "none"}, kerr.UnknownTopicOrPartition},
-		{"unknown id", 13, from{id: cluster.TopicID{9}}, kerr.UnknownTopicID},
-		{"the coordinator's id", 13, from{id: cluster.CoordinatorTopic}, kerr.UnknownTopicID},
-		{"unknown partition", 13, from{id: idT, partition: 2}, kerr.UnknownTopicOrPartition},
-		{"out of range", 13, past, kerr.OffsetOutOfRange},
-		{"led elsewhere", 12, from{topic: "far", id: idFar}, kerr.NotLeaderForPartition},
+		{"unknown name", 12, from{topic: "none"}, kerr.UnknownTopicOrPartition, true},
+		{"unknown id", 13, from{id: cluster.TopicID{9}}, kerr.UnknownTopicID, true},
+		{"the coordinator's id", 13, from{id: cluster.CoordinatorTopic}, kerr.UnknownTopicID, true},
+		{"unknown partition", 13, from{id: idT, partition: 2}, kerr.UnknownTopicOrPartition, true},
+		{"out of range", 13, past, kerr.OffsetOutOfRange, false},
+		{"led elsewhere", 12, from{topic: "far", id: idFar}, kerr.NotLeaderForPartition, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -144,8 +145,15 @@ func TestFetchErrors(t *testing.T) {
 				if ps[0].ErrorCode != test.want.Code || ps[1].ErrorCode != 0 || ps[0].RecordBatches == nil {
 					t.Errorf("%+v", ps)
 				}
+				if d := time.Since(start); (d != 0) != test.waits {
+					t.Errorf("answered after %v", d)
+				}
+				alone := fetchFrom(test.version, test.from)
+				alone.MaxWaitMillis, alone.MinBytes = 10_000, 1000
+				start = time.Now()
+				ask[*kmsg.FetchResponse](w, alone)
 				if d := time.Since(start); d != 0 {
-					t.Errorf("an error waited for %v", d)
+					t.Errorf("alone, it waited for %v", d)
 				}
 			})
 		})
@@ -314,5 +322,23 @@ func TestErrorMapping(t *testing.T) {
 	}
 	if m := errorMessage(fmt.Errorf("why: %w", kerr.InvalidRecord)); m == nil {
 		t.Error("the reason was lost")
+	}
+}
+
+// The broker's limits hold whatever the client asks for.
+func TestFetchBrokerLimits(t *testing.T) {
+	w := newWorld(t)
+	size := len(records(1))
+	w.broker.FetchMaxBytes, w.broker.FetchSessions = 2*size, 0
+	w.dispatcher = NewDispatcher(w.broker)
+	w.session = w.dispatcher.NewSession("/127.0.0.1")
+	for range 5 {
+		w.replica(idT, 0).commit(records(1))
+	}
+	req := fetchFrom(13, t0)
+	req.SessionEpoch = initialEpoch
+	resp := ask[*kmsg.FetchResponse](w, req)
+	if n := len(partitionsOf(resp)[0].RecordBatches); n != 2*size || resp.SessionID != noSession {
+		t.Errorf("%d bytes, session %d", n, resp.SessionID)
 	}
 }

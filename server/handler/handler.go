@@ -49,6 +49,10 @@ type Broker struct {
 	Configs     *cluster.Resolver // for DescribeConfigs
 	AutoCreate  bool              // auto.create.topics.enable
 	LogDir      string            // log.dirs, for DescribeLogDirs
+	// FetchMaxBytes bounds the records of one fetch whatever the client asks for (fetch.max.bytes), except that a first
+	// batch that is larger goes out whole (KIP-74).
+	FetchMaxBytes int
+	FetchSessions int // max.incremental.fetch.session.cache.slots; 0: clients do without sessions
 	// DiskUsage returns the size of the file system of LogDir and the bytes that can still be written there. May be nil.
 	DiskUsage func() (total, usable int64, err error)
 

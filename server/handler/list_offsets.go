@@ -17,6 +17,7 @@ const (
 	maxTimestamp           = -3 // v7, KIP-734
 	earliestLocalTimestamp = -4 // v8, KIP-405
 	latestTieredTimestamp  = -5 // v9, KIP-1005
+	earliestPendingUpload  = -6 // v11, KIP-1023
 )
 
 // listOffsets answers ListOffsets: the first offset at or after a time, or one of the log's marks.
@@ -51,7 +52,7 @@ func (b *Broker) listOffset(
 		sp.ErrorCode = errorCode(err)
 		return
 	}
-	if rp.Timestamp == latestTieredTimestamp {
+	if rp.Timestamp == latestTieredTimestamp || rp.Timestamp == earliestPendingUpload {
 		return // nothing is tiered: no offset
 	}
 	found, err := replica.ListOffset(rp.Timestamp, log.Epoch(rp.CurrentLeaderEpoch), req.IsolationLevel == readCommitted)
@@ -70,6 +71,8 @@ func timestampAllowed(ts int64, version int16) bool {
 		return version >= 8
 	case latestTieredTimestamp:
 		return version >= 9
+	case earliestPendingUpload:
+		return version >= 11
 	default:
 		return ts >= earliestTimestamp
 	}

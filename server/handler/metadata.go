@@ -47,11 +47,33 @@ func (b *Broker) metadata(ctx context.Context, _ Client, req *kmsg.MetadataReque
 		}
 		return resp
 	}
-	resp.Topics = make([]kmsg.MetadataResponseTopic, 0, len(req.Topics))
-	for i := range req.Topics {
-		resp.Topics = append(resp.Topics, b.requestedTopic(img, &req.Topics[i], req, failed))
+	asked := distinctTopics(req.Topics)
+	resp.Topics = make([]kmsg.MetadataResponseTopic, 0, len(asked))
+	for i := range asked {
+		resp.Topics = append(resp.Topics, b.requestedTopic(img, &asked[i], req, failed))
 	}
 	return resp
+}
+
+// distinctTopics drops repetitions: a name is a few bytes, and its answer a large topic's partitions.
+func distinctTopics(topics []kmsg.MetadataRequestTopic) []kmsg.MetadataRequestTopic {
+	type key struct {
+		name string
+		id   cluster.TopicID
+	}
+	seen := make(map[key]bool, len(topics))
+	distinct := make([]kmsg.MetadataRequestTopic, 0, len(topics))
+	for _, t := range topics {
+		k := key{id: t.TopicID}
+		if t.Topic != nil {
+			k.name = *t.Topic
+		}
+		if !seen[k] {
+			seen[k] = true
+			distinct = append(distinct, t)
+		}
+	}
+	return distinct
 }
 
 // requestedTopic answers for one topic of the request. failed has the topics that could not be created.
@@ -138,7 +160,8 @@ func (b *Broker) createMissing(ctx context.Context, topics []kmsg.MetadataReques
 	req.TimeoutMillis = autoCreateTimeoutMillis
 	asked := make(map[string]bool)
 	for _, t := range topics {
-		if t.Topic == nil || asked[*t.Topic] || img.TopicsByName[*t.Topic] != nil || checkTopicName(*t.Topic) != nil {
+		if t.Topic == nil || asked[*t.Topic] || img.TopicsByName[*t.Topic] != nil || checkTopicName(*t.Topic) != nil ||
+			isKafkaInternal(*t.Topic) {
 			continue
 		}
 		asked[*t.Topic] = true
@@ -168,6 +191,17 @@ func (b *Broker) createMissing(ctx context.Context, topics []kmsg.MetadataReques
 		}
 	}
 	return failed
+}
+
+// isKafkaInternal says whether Kafka keeps its own state in a topic of this name. Tools look for them; they are not
+// created by a look: that would only pretend that there is something to read.
+func isKafkaInternal(name string) bool {
+	switch name {
+	case "__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata":
+		return true
+	default:
+		return false
+	}
 }
 
 // autoCreateTimeoutMillis bounds the creation that a Metadata request waits for.

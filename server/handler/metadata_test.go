@@ -211,5 +211,23 @@ func TestMetadataMayNotCreate(t *testing.T) {
 		if asked != test.want {
 			t.Errorf("%s: asked to create: %v", test.name, asked)
 		}
+		asked = false
+		for _, name := range []string{"__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"} {
+			req := metadataOf(test.version, name)
+			req.AllowAutoTopicCreation = test.request
+			resp := ask[*kmsg.MetadataResponse](w, req)
+			if asked || resp.Topics[0].ErrorCode != kerr.UnknownTopicOrPartition.Code {
+				t.Errorf("%s: %s: asked to create: %v, code %d", test.name, name, asked, resp.Topics[0].ErrorCode)
+			}
+		}
+	}
+}
+
+// A small request cannot make a large answer by repeating itself.
+func TestMetadataRepeated(t *testing.T) {
+	w := newWorld(t)
+	resp := ask[*kmsg.MetadataResponse](w, metadataOf(12, "t", "none", "t", "none", "t"))
+	if len(resp.Topics) != 2 || *resp.Topics[0].Topic != "t" || *resp.Topics[1].Topic != "none" {
+		t.Errorf("%+v", resp.Topics)
 	}
 }
