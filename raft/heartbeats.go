@@ -15,8 +15,8 @@ import (
 type heartbeats struct {
 	peer *peer
 
-	mu  sync.Mutex
-	due []*beat
+	mu     sync.Mutex
+	queued []*beat
 
 	// lastAnswer is when the peer last answered a frame of heartbeats, in Unix nanoseconds; 0 while the link is down.
 	lastAnswer atomic.Int64
@@ -27,6 +27,7 @@ type heartbeats struct {
 type beat struct {
 	group GroupID
 	term  uint64
+	due   time.Time       // not to be sent before
 	done  chan beatAnswer // capacity 1
 }
 
@@ -36,31 +37,48 @@ type beatAnswer struct {
 }
 
 const (
-	// beatInterval is how long a group's heartbeat waits for company.
-	beatInterval = 50 * time.Millisecond
+	// beatInterval is how long a group's heartbeat that is due waits for company.
+	beatInterval = 100 * time.Millisecond
 	// idleBeats is after how many intervals without any group's heartbeat an empty frame is sent, to know that the
 	// node lives.
-	idleBeats = 10
+	idleBeats = 5
 	beatLen   = groupIDLen + 8
 )
 
-// send queues a group's heartbeat and waits for its answer.
-func (h *heartbeats) send(ctx context.Context, g GroupID, term uint64) (hraft.AppendEntriesResponse, error) {
-	if h.peer.current() == nil {
-		return hraft.AppendEntriesResponse{}, ErrUnreachable
-	}
-	b := &beat{group: g, term: term, done: make(chan beatAnswer, 1)}
+// send queues a group's heartbeat for the time when it is due and waits for its answer, as long as session s lives. It sets
+// no timer: with thousands of idle groups, timers that fire one by one are what costs.
+func (h *heartbeats) send(ctx context.Context, s *session, g GroupID, term uint64, due time.Time,
+) (hraft.AppendEntriesResponse, error) {
+	b := &beat{group: g, term: term, due: due, done: make(chan beatAnswer, 1)}
 	h.mu.Lock()
-	h.due = append(h.due, b)
+	h.queued = append(h.queued, b)
 	h.mu.Unlock()
 	select {
 	case a := <-b.done:
 		return a.resp, a.err
+	case <-s.done:
+		return hraft.AppendEntriesResponse{}, ErrUnreachable
 	case <-ctx.Done():
 		return hraft.AppendEntriesResponse{}, ErrClosed
-	case <-time.After(h.peer.host.timing.Heartbeat):
-		return hraft.AppendEntriesResponse{}, ErrUnreachable
 	}
+}
+
+// take removes and returns the heartbeats that are due.
+func (h *heartbeats) take(now time.Time) []*beat {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var due []*beat
+	early := h.queued[:0]
+	for _, b := range h.queued {
+		if b.due.After(now) {
+			early = append(early, b)
+		} else {
+			due = append(due, b)
+		}
+	}
+	clear(h.queued[len(early):])
+	h.queued = early
+	return due
 }
 
 // run sends due heartbeats over one session until stop. A peer that does not answer for a heartbeat timeout loses the
@@ -77,16 +95,14 @@ func (h *heartbeats) run(s *session, stop <-chan struct{}) {
 	defer wg.Wait()
 	defer h.fail()
 	for idle := 0; ; {
+		var due []*beat
 		select {
 		case <-stop:
 			cancel()
 			return
-		case <-ticker.C:
+		case now := <-ticker.C:
+			due = h.take(now)
 		}
-		h.mu.Lock()
-		due := h.due
-		h.due = nil
-		h.mu.Unlock()
 		if len(due) == 0 {
 			if idle++; idle < idleBeats {
 				continue
@@ -105,10 +121,10 @@ func (h *heartbeats) run(s *session, stop <-chan struct{}) {
 func (h *heartbeats) fail() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, b := range h.due {
+	for _, b := range h.queued {
 		b.done <- beatAnswer{err: ErrUnreachable}
 	}
-	h.due = nil
+	h.queued = nil
 }
 
 func (h *heartbeats) exchange(ctx context.Context, s *session, due []*beat) {

@@ -336,16 +336,21 @@ func (h *Host) Close() error {
 // Timing holds the timeouts of elections. Zero values mean the defaults.
 type Timing struct {
 	// Heartbeat is how long a follower hears nothing before it suspects its leader (it then waits for up to as long
-	// again, at random), and how long a node may be silent before its link counts as dead. Default 2 s.
+	// again, at random), and how long a node may be silent before its link counts as dead. Default 3 s. A process that
+	// died is noticed at once, see peerDied; this is for machines that hang and cables that break.
 	Heartbeat time.Duration
 	// Election is how long a candidate waits for votes. Default 1 s.
 	Election time.Duration
-	// Lease is how long a leader may be without a majority before it steps down. Default 1.5 s.
+	// Lease is how long a leader may be without a majority before it steps down. Default 2.5 s.
 	Lease time.Duration
 	// Commit is how long a follower may wait to learn that an entry is committed when nothing follows it. Nobody reads
 	// from followers of partitions, so it may be long; it is what idle groups cost. Default 2 s.
 	Commit time.Duration
 }
+
+// beatEvery is how often a leader announces itself to a follower: with the library's own pause and the wait for company added,
+// twice per heartbeat timeout, so that one frame may be lost.
+func (t Timing) beatEvery() time.Duration { return t.Heartbeat / 3 }
 
 func (t Timing) withDefaults() Timing {
 	def := func(d *time.Duration, v time.Duration) {
@@ -353,9 +358,9 @@ func (t Timing) withDefaults() Timing {
 			*d = v
 		}
 	}
-	def(&t.Heartbeat, 2*time.Second)
+	def(&t.Heartbeat, 3*time.Second)
 	def(&t.Election, 1*time.Second)
-	def(&t.Lease, 1500*time.Millisecond)
+	def(&t.Lease, 2500*time.Millisecond)
 	def(&t.Commit, 2*time.Second)
 	return t
 }

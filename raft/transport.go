@@ -118,9 +118,9 @@ func (t *groupTransport) AppendEntries(id hraft.ServerID, _ hraft.ServerAddress,
 	return nil
 }
 
-// sendHeartbeat announces the leader. The library asks ten times per heartbeat timeout; four are enough, so a call that comes
-// too early waits here, which also saves thousands of idle groups most of their wake-ups. (What a late return costs, a
-// contact that looks fresher than it is, matters only to hraft's VerifyLeader, which nothing here uses.)
+// sendHeartbeat announces the leader. The library asks ten times per heartbeat timeout; a few are enough, so a call that
+// comes too early waits here until it is due. (What a late return costs, a contact that looks fresher than it is, matters
+// only to hraft's VerifyLeader, which nothing here uses.)
 func (t *groupTransport) sendHeartbeat(p *peer, req *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) error {
 	s := p.current()
 	if s == nil {
@@ -128,29 +128,19 @@ func (t *groupTransport) sendHeartbeat(p *peer, req *hraft.AppendEntriesRequest,
 	}
 	t.mu.Lock()
 	f := t.follower(p.node)
-	var early time.Duration
+	var due time.Time // at once
 	if f.beatSession == s && f.beatTerm == req.Term {
-		early = time.Until(f.beatAt.Add(t.host.timing.Heartbeat / 4))
+		due = f.beatAt.Add(t.host.timing.beatEvery())
 	}
 	t.mu.Unlock()
-	if early > 0 {
-		select {
-		case <-time.After(early):
-		case <-s.done:
-			return ErrUnreachable
-		case <-t.ctx.Done():
-			return ErrClosed
-		}
-	}
-	sent := time.Now()
-	answer, err := p.beats.send(t.ctx, t.group, req.Term)
+	answer, err := p.beats.send(t.ctx, s, t.group, req.Term, due)
 	if err != nil {
 		return err
 	}
 	*resp = answer
 	if answer.Success {
 		t.mu.Lock()
-		f.beatSession, f.beatTerm, f.beatAt = s, req.Term, sent
+		f.beatSession, f.beatTerm, f.beatAt = s, req.Term, time.Now()
 		t.mu.Unlock()
 	}
 	return nil
