@@ -10,7 +10,6 @@ import (
 	"math/big"
 	randv2 "math/rand/v2"
 	"net"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -68,20 +67,23 @@ func New(c config.Config, logger *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
+// metadataDir is the metadata group's directory in the data directory.
+const metadataDir = "metadata"
+
 func (s *Server) open() error {
 	fs := vfs.OS{}
-	metadataDir := filepath.Join(s.config.DataDir, "metadata")
-	if err := fs.MkdirAll(metadataDir); err != nil {
+	metadata := filepath.Join(s.config.DataDir, metadataDir)
+	if err := fs.MkdirAll(metadata); err != nil {
 		return fmt.Errorf("create data directory: %w", err)
-	}
-	if err := s.checkDataDir(fs, metadataDir); err != nil {
-		return err
 	}
 	lock, err := fs.Lock(filepath.Join(s.config.DataDir, "lock"))
 	if err != nil {
 		return fmt.Errorf("lock data directory %s: %w", s.config.DataDir, err)
 	}
 	s.lock = lock
+	if err := claimDataDir(fs, s.config.DataDir, s.node); err != nil {
+		return err
+	}
 	if s.kafka, err = net.Listen("tcp", s.config.Listen); err != nil {
 		return fmt.Errorf("listen for Kafka clients: %w", err)
 	}
@@ -105,7 +107,7 @@ func (s *Server) open() error {
 	if err != nil {
 		return err
 	}
-	if err := s.openMetadata(metadataDir); err != nil {
+	if err := s.openMetadata(metadata); err != nil {
 		return err
 	}
 	s.balancer = &balancer{
@@ -113,29 +115,6 @@ func (s *Server) open() error {
 		notBefore: map[raft.GroupID]time.Time{},
 	}
 	return s.openListener()
-}
-
-// checkDataDir refuses a data directory whose parts do not belong together: with the metadata gone every log would be an
-// orphan, and without the terms and votes a replica might vote twice.
-func (s *Server) checkDataDir(fs vfs.FS, metadataDir string) error {
-	logs, err := fs.ReadDir(filepath.Join(s.config.DataDir, partition.LogsDir))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("read data directory: %w", err)
-	}
-	if len(logs) == 0 {
-		return nil
-	}
-	for _, part := range []string{filepath.Join(metadataDir, raft.MetadataFile), filepath.Join(s.config.DataDir, raft.StableFile)} {
-		exists, err := fs.Exists(part)
-		if err != nil {
-			return fmt.Errorf("read data directory: %w", err)
-		}
-		if !exists {
-			return fmt.Errorf("data directory %s has %d partition logs but no %s: restore it, or start with an empty directory and another node id",
-				s.config.DataDir, len(logs), part)
-		}
-	}
-	return nil
 }
 
 // syncConcurrency is how many fsyncs a node has under way at most: enough that a file system can merge their journal
