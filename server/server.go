@@ -141,6 +141,7 @@ func (s *Server) openHost() error {
 	}
 	s.host = host
 	s.host.Handle(leadersService, s.leaders.serve)
+	s.host.Handle(metadataService, s.serveMetadata)
 	for _, p := range s.config.Peers {
 		s.host.Connect(raft.NodeID(p.ID))
 	}
