@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// writeChunk is how much of a response a client has to receive within the write timeout.
+	// writeChunk is how much of a response a client has to receive within the idle timeout.
 	writeChunk = 256 << 10
 	// keptOut is the largest encoding buffer that a connection keeps between responses.
 	keptOut = 64 << 10
@@ -108,5 +108,5 @@ func copyRange(w io.Writer, f io.ReaderAt, pos, n int64) error {
 }
 
 func (c *conn) writeSoon() error {
-	return c.nc.SetWriteDeadline(time.Now().Add(c.listener.config.WriteTimeout))
+	return c.nc.SetWriteDeadline(time.Now().Add(c.listener.config.IdleTimeout))
 }

@@ -15,12 +15,13 @@ import (
 
 // ListenerConfig holds the limits of a Kafka listener. The names in comments are Kafka's broker configs.
 type ListenerConfig struct {
-	MaxConnections      int           // max.connections
-	MaxConnectionsPerIP int           // max.connections.per.ip
-	MaxRequestBytes     int           // socket.request.max.bytes
-	IdleTimeout         time.Duration // connections.max.idle.ms; a connection that waits for an answer is not idle
-	// WriteTimeout is how long a client may take to receive writeChunk bytes before its connection is closed.
-	WriteTimeout time.Duration
+	MaxConnections      int // max.connections
+	MaxConnectionsPerIP int // max.connections.per.ip
+	MaxRequestBytes     int // socket.request.max.bytes
+	// IdleTimeout is connections.max.idle.ms: how long a client may be silent when nothing is owed to it, and how long it may
+	// take to receive the next writeChunk of an answer. Less would not do for the latter: a consumer that works on its last
+	// records does not read the next, and may for as long as its max.poll.interval.ms (5 minutes).
+	IdleTimeout time.Duration
 	// MaxInFlightRequests and MaxInFlightBytes bound what one connection may have sent without having been answered.
 	// Beyond it, no more is read from it. One request is always let in.
 	MaxInFlightRequests int
@@ -39,7 +40,6 @@ func DefaultListenerConfig() ListenerConfig {
 		MaxConnectionsPerIP: 10_000,
 		MaxRequestBytes:     100 << 20,
 		IdleTimeout:         10 * time.Minute,
-		WriteTimeout:        30 * time.Second,
 		MaxInFlightRequests: 256,
 		MaxInFlightBytes:    64 << 20,
 		QueuedMaxBytes:      512 << 20,
@@ -55,8 +55,8 @@ func (c ListenerConfig) Validate() error {
 		return fmt.Errorf("max.connections.per.ip %d: at least 1", c.MaxConnectionsPerIP)
 	case c.MaxRequestBytes < 1024:
 		return fmt.Errorf("socket.request.max.bytes %d: at least 1024", c.MaxRequestBytes)
-	case c.IdleTimeout <= 0 || c.WriteTimeout <= 0:
-		return fmt.Errorf("timeouts must be positive: idle %v, write %v", c.IdleTimeout, c.WriteTimeout)
+	case c.IdleTimeout <= 0:
+		return fmt.Errorf("connections.max.idle.ms %v: must be positive", c.IdleTimeout)
 	case c.MaxInFlightRequests < 1 || c.MaxInFlightBytes < 1:
 		return fmt.Errorf("requests in flight must be allowed: %d, %d bytes", c.MaxInFlightRequests, c.MaxInFlightBytes)
 	case c.QueuedMaxBytes < int64(c.MaxRequestBytes):

@@ -204,7 +204,7 @@ func TestTinyReceiveBuffer(t *testing.T) {
 func TestStuckClient(t *testing.T) {
 	b := newFakeBroker()
 	withFile(t, b, 64<<20)
-	l, address, out := serve(t, b, func(c *ListenerConfig) { c.WriteTimeout = 50 * time.Millisecond })
+	l, address, out := serve(t, b, func(c *ListenerConfig) { c.IdleTimeout = 50 * time.Millisecond })
 	stuck := dial(t, address)
 	stuck.send(1, fetchRequest(0))
 	until(func() bool { return l.Connections() > 0 })
@@ -218,6 +218,37 @@ func TestStuckClient(t *testing.T) {
 	if !strings.Contains(out.String(), "i/o timeout") {
 		t.Errorf("no word about it:\n%s", out)
 	}
+}
+
+// A consumer is not read by its application while that works on the last records, for up to max.poll.interval.ms; Kafka
+// waits for connections.max.idle.ms.
+func TestSlowConsumersAreWaitedFor(t *testing.T) {
+	l, address, _ := serve(t, newFakeBroker(), nil)
+	dial(t, address)
+	until(func() bool { return l.Connections() > 0 })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		deadline := &deadlineConn{Conn: c.nc}
+		c := &conn{listener: l, nc: deadline}
+		if err := c.writeSoon(); err != nil {
+			t.Fatal(err)
+		}
+		if left := time.Until(deadline.write); left < 5*time.Minute {
+			t.Errorf("a client has %v to receive the next part of an answer", left)
+		}
+	}
+}
+
+// deadlineConn remembers the last deadline of writes.
+type deadlineConn struct {
+	net.Conn
+	write time.Time
+}
+
+func (c *deadlineConn) SetWriteDeadline(t time.Time) error {
+	c.write = t
+	return c.Conn.SetWriteDeadline(t)
 }
 
 // A client may close its sending side and still gets what it asked for.
@@ -568,7 +599,6 @@ func TestListenerConfig(t *testing.T) {
 		"connections":    func(c *ListenerConfig) { c.MaxConnections = 0 },
 		"request bytes":  func(c *ListenerConfig) { c.MaxRequestBytes = 1023 },
 		"idle timeout":   func(c *ListenerConfig) { c.IdleTimeout = 0 },
-		"write timeout":  func(c *ListenerConfig) { c.WriteTimeout = -1 },
 		"requests":       func(c *ListenerConfig) { c.MaxInFlightRequests = 0 },
 		"per address":    func(c *ListenerConfig) { c.MaxConnectionsPerIP = 0 },
 		"all requests":   func(c *ListenerConfig) { c.QueuedMaxBytes = int64(c.MaxRequestBytes) - 1 },
