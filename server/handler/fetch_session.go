@@ -320,21 +320,32 @@ func (s *fetchSession) rotate(served map[*sessionPartition]bool) {
 	s.order = turned
 }
 
-// requestedPartitions lists the partitions that a request names.
+// requestedPartitions lists the partitions that a request names, each once: as often as it is named, it would be answered
+// with all its records. The last mention counts, as in Kafka.
 func requestedPartitions(req *kmsg.FetchRequest) []fetchPartition {
 	n := 0
 	for i := range req.Topics {
 		n += len(req.Topics[i].Partitions)
 	}
+	if n == 0 {
+		return nil // most incremental fetches
+	}
 	out := make([]fetchPartition, 0, n)
+	at := make(map[fetchKey]int, n)
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		for j := range t.Partitions {
-			p := &t.Partitions[j]
-			out = append(out, fetchPartition{
-				name: t.Topic, id: t.TopicID, partition: p.Partition, offset: p.FetchOffset, maxBytes: p.PartitionMaxBytes,
-				currentLeaderEpoch: p.CurrentLeaderEpoch, lastFetchedEpoch: p.LastFetchedEpoch,
-			})
+			rp := &t.Partitions[j]
+			p := fetchPartition{
+				name: t.Topic, id: t.TopicID, partition: rp.Partition, offset: rp.FetchOffset, maxBytes: rp.PartitionMaxBytes,
+				currentLeaderEpoch: rp.CurrentLeaderEpoch, lastFetchedEpoch: rp.LastFetchedEpoch,
+			}
+			if k, named := at[p.key()]; named {
+				out[k] = p
+				continue
+			}
+			at[p.key()] = len(out)
+			out = append(out, p)
 		}
 	}
 	return out

@@ -342,3 +342,20 @@ func TestFetchBrokerLimits(t *testing.T) {
 		t.Errorf("%d bytes, session %d", n, resp.SessionID)
 	}
 }
+
+// A partition that is named twice is answered once, from where it was named last.
+func TestFetchRepeatedPartition(t *testing.T) {
+	for _, epoch := range []int32{initialEpoch, finalEpoch} {
+		w := newWorld(t)
+		w.replica(idT, 0).commit(records(2))
+		w.replica(idT, 0).commit(records(3))
+		later := t0
+		later.offset = 2
+		req := fetchFrom(13, t0, t1, later)
+		req.SessionEpoch = epoch
+		ps := partitionsOf(ask[*kmsg.FetchResponse](w, req))
+		if len(ps) != 2 || ps[0].Partition != 0 || string(ps[0].RecordBatches) != string(w.replica(idT, 0).batches[1]) {
+			t.Errorf("session epoch %d: %d partitions, %+v", epoch, len(ps), ps)
+		}
+	}
+}
