@@ -34,15 +34,19 @@ type Fetched struct {
 // Fetch reads committed records as ranges of files. Errors: NOT_LEADER_OR_FOLLOWER, OFFSET_OUT_OF_RANGE,
 // FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, KAFKA_STORAGE_ERROR. The offsets are filled in also with OFFSET_OUT_OF_RANGE.
 func (p *Partition) Fetch(a FetchArgs) (Fetched, error) {
-	if _, _, err := p.leader(a.CurrentLeaderEpoch); err != nil {
+	_, l, err := p.leader(a.CurrentLeaderEpoch)
+	if err != nil {
 		return Fetched{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, DivergingEpoch: -1}, err
 	}
 	// The last stable offset is the high watermark as long as there are no transactions.
 	hw := p.highWatermark()
 	f := Fetched{HighWatermark: hw, LastStableOffset: hw, LogStartOffset: p.logStartOffset(), DivergingEpoch: -1}
 	if a.LastFetchedEpoch >= 0 {
-		epoch, end, ok := p.plog.EpochEnd(a.LastFetchedEpoch)
-		if ok && (epoch < a.LastFetchedEpoch || end < a.Offset) {
+		epoch, end := p.epochEnd(a.LastFetchedEpoch, l.Epoch)
+		if epoch < 0 {
+			return f, fmt.Errorf("%w: epoch %d is yet to come", kerr.OffsetOutOfRange, a.LastFetchedEpoch)
+		}
+		if epoch < a.LastFetchedEpoch || end < a.Offset {
 			f.DivergingEpoch, f.DivergingEnd = epoch, end
 			return f, nil
 		}

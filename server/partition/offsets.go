@@ -70,23 +70,29 @@ func (p *Partition) epochOf(o log.Offset, current log.Epoch) log.Epoch {
 }
 
 // EpochEnd answers OffsetForLeaderEpoch (KIP-101, KIP-279): the largest epoch up to the one asked for that this log knows,
-// and the offset where it ends; -1 and -1 when there is none.
+// and the offset where it ends. An epoch older than all of the log ended at its start; one that is yet to come is
+// answered with -1 and -1.
 func (p *Partition) EpochEnd(currentEpoch, epoch log.Epoch) (log.Epoch, log.Offset, error) {
 	_, l, err := p.leader(currentEpoch)
 	if err != nil {
 		return -1, -1, err
 	}
-	if epoch > l.Epoch {
-		return -1, -1, nil
-	}
-	if epoch == l.Epoch {
-		return epoch, p.plog.NextOffset(), nil
-	}
-	e, end, ok := p.plog.EpochEnd(epoch)
-	if !ok {
-		return -1, -1, nil
-	}
+	e, end := p.epochEnd(epoch, l.Epoch)
 	return e, end, nil
+}
+
+func (p *Partition) epochEnd(epoch, current log.Epoch) (log.Epoch, log.Offset) {
+	if epoch > current {
+		return -1, -1
+	}
+	if epoch == current {
+		return epoch, p.plog.NextOffset()
+	}
+	if e, end, ok := p.plog.EpochEnd(epoch); ok {
+		return e, max(end, p.logStartOffset())
+	}
+	// Retention has removed everything of that epoch and those before: it ended where the log starts.
+	return epoch, p.logStartOffset()
 }
 
 // DeleteRecords moves the log start offset to before (-1: the high watermark) on all replicas and returns the new one. The

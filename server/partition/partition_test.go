@@ -451,3 +451,54 @@ func TestDamagedReplicaIsSetAside(t *testing.T) {
 		t.Errorf("a damaged replica: %v", err)
 	}
 }
+
+func TestEpochsOfTheFetcher(t *testing.T) {
+	f := newFixture(t, nil)
+	if _, err := f.produce(records(t, -1, -1, -1, "a")); err != nil {
+		t.Fatal(err)
+	}
+	f.stop() // the next leader is of another epoch
+	f.start()
+	if _, err := f.produce(records(t, -1, -1, -1, "b", "c")); err != nil {
+		t.Fatal(err)
+	}
+	p := f.partition()
+	epoch := p.Leadership().Epoch
+	first := p.plog.Epochs()[0].Epoch
+	if first >= epoch {
+		t.Fatalf("epochs %d and %d: there was no second election", first, epoch)
+	}
+	for _, tt := range []struct {
+		asked, epoch log.Epoch
+		end          log.Offset
+	}{{first, first, 1}, {epoch, epoch, 3}, {epoch + 1, -1, -1}, {0, 0, 0}} {
+		e, end, err := p.EpochEnd(-1, tt.asked)
+		if e != tt.epoch || end != tt.end || err != nil {
+			t.Errorf("end of epoch %d: (%d, %d, %v), want (%d, %d)", tt.asked, e, end, err, tt.epoch, tt.end)
+		}
+	}
+	for _, tt := range []struct {
+		name     string
+		offset   log.Offset
+		last     log.Epoch
+		diverged log.Epoch
+		end      log.Offset
+		err      error
+	}{
+		{"in step", 3, epoch, -1, 0, nil},
+		{"ahead in the old epoch", 2, first, first, 1, nil},
+		{"an epoch yet to come", 3, epoch + 1, -1, 0, kerr.OffsetOutOfRange},
+	} {
+		got, err := p.Fetch(FetchArgs{Offset: tt.offset, MaxBytes: 100, CurrentLeaderEpoch: -1, LastFetchedEpoch: tt.last})
+		if !errors.Is(err, tt.err) || got.DivergingEpoch != tt.diverged || (tt.diverged >= 0 && got.DivergingEnd != tt.end) {
+			t.Errorf("%s: %+v, %v", tt.name, got, err)
+		}
+		got.Slice.Release()
+	}
+	if _, err := p.DeleteRecords(context.Background(), -1); err != nil {
+		t.Fatal(err)
+	}
+	if e, end, err := p.EpochEnd(-1, 0); e != 0 || end != 3 || err != nil {
+		t.Errorf("an epoch that retention removed ends at (%d, %d, %v), want the log start", e, end, err)
+	}
+}
