@@ -156,7 +156,7 @@ func TestSliceOutlivesItsFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Ranges) < 3 || s.Ranges[0].OSFile() == nil {
+	if len(s.Ranges) < 3 || vfs.OSFile(s.Ranges[0].File) == nil {
 		t.Fatalf("%d ranges", len(s.Ranges))
 	}
 	if err := l.SaveCheckpoint(Checkpoint{Index: 10}); err != nil {

@@ -3,9 +3,9 @@ package log
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
+	"balsa/internal/sendfile"
 	"balsa/log/vfs"
 )
 
@@ -17,7 +17,7 @@ type Slice struct {
 	NextOffset Offset // the offset after the last data batch in it; the offset asked for when it is empty
 }
 
-// Range is a byte range of one open file. File is for sendfile; ReadAt on it works too.
+// Range is a byte range of one open file.
 type Range struct {
 	File     io.ReaderAt
 	Pos, Len int64
@@ -25,8 +25,28 @@ type Range struct {
 	h *handle
 }
 
-// OSFile returns the range's *os.File for sendfile, or nil if the file system is not the operating system's.
-func (r Range) OSFile() *os.File { return vfs.OSFile(r.File) }
+// Send writes n bytes of the range, from its byte at on, to w: by sendfile from the page cache where file and w allow it. Any
+// number of Sends of one file may run at the same time. io.ErrUnexpectedEOF when the file is shorter than the range says.
+func (r Range) Send(w io.Writer, at, n int64) error {
+	src := r.File
+	if f := vfs.OSFile(src); f != nil {
+		src = f
+	}
+	if _, err := sendfile.Copy(w, src, r.Pos+at, n); err != nil {
+		return fmt.Errorf("send segment from byte %d: %w", r.Pos+at, err)
+	}
+	return nil
+}
+
+// Send writes all of the slice to w; see Range.Send.
+func (s *Slice) Send(w io.Writer) error {
+	for _, r := range s.Ranges {
+		if err := r.Send(w, 0, r.Len); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Release lets go of the files. Safe on the zero Slice; once only.
 func (s *Slice) Release() {

@@ -6,12 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"time"
 
-	"balsa/internal/sendfile"
 	"balsa/log"
 )
 
@@ -139,22 +137,7 @@ func (c *conn) write(typ frameType, id uint64, body []byte, records *log.Slice) 
 	if inline || tail == 0 {
 		return nil
 	}
-	return writeSlice(c.nc, records)
-}
-
-func writeSlice(w io.Writer, s *log.Slice) error {
-	for _, r := range s.Ranges {
-		var err error
-		if f := r.OSFile(); f != nil {
-			_, err = sendfile.Copy(w, f, r.Pos, r.Len)
-		} else {
-			_, err = io.Copy(w, io.NewSectionReader(r.File, r.Pos, r.Len))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return records.Send(c.nc)
 }
 
 // Errors that cross the wire keep their identity.

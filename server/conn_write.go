@@ -2,11 +2,9 @@ package server
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"time"
 
-	"balsa/internal/sendfile"
 	"balsa/log"
 	"balsa/protocol"
 	"balsa/server/handler"
@@ -75,36 +73,19 @@ func (c *conn) writeBytes(b []byte, more bool) error {
 	return nil
 }
 
-// writeRange sends a file range. Its position is passed along with each call, so any number of connections send from
-// one open file at the same time.
+// writeRange sends a file range.
 func (c *conn) writeRange(r log.Range) error {
-	f := r.OSFile()
 	for sent := int64(0); sent < r.Len; {
 		n := min(r.Len-sent, writeChunk)
 		if err := c.writeSoon(); err != nil {
 			return err
 		}
-		var err error
-		if f != nil {
-			_, err = sendfile.Copy(c.nc, f, r.Pos+sent, n)
-		} else {
-			err = copyRange(c.nc, r.File, r.Pos+sent, n)
-		}
-		if err != nil {
+		if err := r.Send(c.nc, sent, n); err != nil {
 			return fmt.Errorf("write records: %w", err)
 		}
 		sent += n
 	}
 	return nil
-}
-
-// copyRange sends a range of a file that is not the operating system's.
-func copyRange(w io.Writer, f io.ReaderAt, pos, n int64) error {
-	got, err := io.Copy(w, io.NewSectionReader(f, pos, n))
-	if err == nil && got < n {
-		err = io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 func (c *conn) writeSoon() error {

@@ -15,18 +15,20 @@ import (
 // maxChunk bounds one sendfile call, so that a connection's deadline and other writers get their turn.
 const maxChunk = 1 << 20
 
-// Copy sends n bytes of f from pos to w, by sendfile(2) when w is a TCP or Unix connection, else through a buffer. It does not
-// use the file's own position, so any number of Copies of one file may run at the same time. It returns the number of
-// bytes sent; io.ErrUnexpectedEOF when the file is shorter than said. Write deadlines of w are honoured.
-func Copy(w io.Writer, f *os.File, pos, n int64) (int64, error) {
-	sc, ok := w.(syscall.Conn)
-	if !ok {
-		return buffered(w, f, pos, n)
+// Copy sends n bytes of src from pos to w: by sendfile(2) when src is an *os.File and w a TCP or Unix connection, else
+// through a buffer. It does not use a file's own position, so any number of Copies of one file may run at the same time.
+// It returns the number of bytes sent; io.ErrUnexpectedEOF when src is shorter than said. Write deadlines of w are honoured.
+func Copy(w io.Writer, src io.ReaderAt, pos, n int64) (int64, error) {
+	f, isFile := src.(*os.File)
+	var sc syscall.Conn
+	switch c := w.(type) {
+	case *net.TCPConn:
+		sc = c
+	case *net.UnixConn:
+		sc = c
 	}
-	switch w.(type) {
-	case *net.TCPConn, *net.UnixConn:
-	default:
-		return buffered(w, f, pos, n)
+	if !isFile || sc == nil {
+		return buffered(w, src, pos, n)
 	}
 	rc, err := sc.SyscallConn()
 	if err != nil {
@@ -39,12 +41,12 @@ func Copy(w io.Writer, f *os.File, pos, n int64) (int64, error) {
 		for sent < n {
 			off := pos + sent
 			k, err := unix.Sendfile(int(out), in, &off, int(min(n-sent, maxChunk)))
+			sent += int64(max(k, 0)) // BSDs tell with EAGAIN and EINTR what went out before; Linux answers -1
 			switch {
 			case err == nil && k == 0:
 				opErr = io.ErrUnexpectedEOF
 				return true
 			case err == nil:
-				sent += int64(k)
 			case errors.Is(err, unix.EINTR):
 			case errors.Is(err, unix.EAGAIN):
 				return false
@@ -61,8 +63,8 @@ func Copy(w io.Writer, f *os.File, pos, n int64) (int64, error) {
 	return sent, err
 }
 
-func buffered(w io.Writer, f io.ReaderAt, pos, n int64) (int64, error) {
-	sent, err := io.Copy(w, io.NewSectionReader(f, pos, n))
+func buffered(w io.Writer, src io.ReaderAt, pos, n int64) (int64, error) {
+	sent, err := io.Copy(w, io.NewSectionReader(src, pos, n))
 	if err == nil && sent < n {
 		err = io.ErrUnexpectedEOF
 	}
