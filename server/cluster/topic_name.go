@@ -6,8 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// MaxTopicNameLen is the longest topic name in bytes.
-const MaxTopicNameLen = 249
+// maxTopicNameLen is Kafka's limit, in bytes: a partition's directory is named after its topic there and must fit into 255.
+const maxTopicNameLen = 249
 
 // ValidateTopicName says what is wrong with a topic's name, as a *kerr.Error (InvalidTopicException, wrapped), nil if nothing.
 func ValidateTopicName(name string) error {
@@ -23,8 +23,8 @@ func checkTopicName(name string) *failure {
 		return failf(kerr.InvalidTopicException, "Topic name is invalid: the empty string is not allowed")
 	case name == "." || name == "..":
 		return failf(kerr.InvalidTopicException, "Topic name is invalid: '.' or '..' is not allowed")
-	case len(name) > MaxTopicNameLen:
-		return failf(kerr.InvalidTopicException, "Topic name is invalid: the length of '%s' is longer than the max allowed length %d", name, MaxTopicNameLen)
+	case len(name) > maxTopicNameLen:
+		return failf(kerr.InvalidTopicException, "Topic name is invalid: the length of '%s' is longer than the max allowed length %d", name, maxTopicNameLen)
 	}
 	for i := range len(name) {
 		if !legalInTopicName(name[i]) {

@@ -1,8 +1,6 @@
 package handler
 
 import (
-	"fmt"
-
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"balsa/protocol"
@@ -79,29 +77,4 @@ func rack(b cluster.Broker) *string {
 		return nil
 	}
 	return &b.Rack
-}
-
-// maxTopicName is Kafka's limit: a partition's directory is named after it and must fit into 255 bytes.
-const maxTopicName = 249
-
-// checkTopicName returns InvalidTopicException (wrapped, with the reason) for a name that no topic can have.
-func checkTopicName(name string) error {
-	reason := ""
-	switch {
-	case name == "":
-		reason = "it is empty"
-	case name == "." || name == "..":
-		reason = "it is . or .."
-	case len(name) > maxTopicName:
-		reason = fmt.Sprintf("it is longer than %d characters", maxTopicName)
-	}
-	for _, c := range name {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
-			reason = "it has characters other than ASCII letters and digits, '.', '_' and '-'"
-		}
-	}
-	if reason == "" {
-		return nil
-	}
-	return fmt.Errorf("topic name %q: %s: %w", name, reason, kerr.InvalidTopicException)
 }

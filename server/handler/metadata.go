@@ -91,7 +91,7 @@ func (b *Broker) requestedTopic(
 		err = kerr.InvalidRequest
 	default:
 		if t, err = topicNamed(img, *asked.Topic); err != nil {
-			if bad := checkTopicName(*asked.Topic); bad != nil {
+			if bad := cluster.ValidateTopicName(*asked.Topic); bad != nil {
 				err = bad
 			} else if why := failed[*asked.Topic]; why != nil {
 				err = why
@@ -160,7 +160,7 @@ func (b *Broker) createMissing(ctx context.Context, topics []kmsg.MetadataReques
 	req.TimeoutMillis = autoCreateTimeoutMillis
 	asked := make(map[string]bool)
 	for _, t := range topics {
-		if t.Topic == nil || asked[*t.Topic] || img.TopicsByName[*t.Topic] != nil || checkTopicName(*t.Topic) != nil ||
+		if t.Topic == nil || asked[*t.Topic] || img.TopicsByName[*t.Topic] != nil || cluster.ValidateTopicName(*t.Topic) != nil ||
 			isKafkaInternal(*t.Topic) {
 			continue
 		}
