@@ -118,6 +118,8 @@ func rpcHeader(n NodeID) hraft.RPCHeader {
 	return hraft.RPCHeader{ProtocolVersion: hraft.ProtocolVersionMax, ID: s, Addr: s}
 }
 
+const appendResponseLen = 8 + 8 + 1 + 1
+
 func encodeAppendResponse(b []byte, resp *hraft.AppendEntriesResponse) []byte {
 	b = binary.BigEndian.AppendUint64(b, resp.Term)
 	b = binary.BigEndian.AppendUint64(b, resp.LastLog)
@@ -131,7 +133,8 @@ func (r *reader) appendResponse(from NodeID) hraft.AppendEntriesResponse {
 	}
 }
 
-// vote is RequestVote and RequestPreVote, which differ in one flag.
+// vote is RequestVote and RequestPreVote, which differ in one flag, and TimeoutNow, which has only the group. The answers have
+// the same form: the voter's term, and in transfer whether the vote is granted.
 type vote struct {
 	group     GroupID
 	term      uint64

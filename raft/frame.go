@@ -24,7 +24,7 @@ const (
 	frameCall
 
 	frameResponse frameType = 0x80 // or'ed to the request's type
-	frameError    frameType = 0xff // body: one byte errorCode, then a text
+	frameError    frameType = 0xff // body: see encodeError
 )
 
 const (

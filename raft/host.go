@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,7 +39,6 @@ type Service func(ctx context.Context, from NodeID, payload []byte) ([]byte, err
 // methods are safe for concurrent use.
 type Host struct {
 	node        NodeID
-	dir         string
 	logger      *slog.Logger
 	timing      Timing
 	dial        func(ctx context.Context, node NodeID) (net.Conn, error)
@@ -72,7 +73,7 @@ func NewHost(c HostConfig) (*Host, error) {
 		return nil, errors.Join(err, stable.Close())
 	}
 	h := &Host{
-		node: c.Node, dir: c.Dir, logger: c.Logger, timing: c.Timing.withDefaults(), dial: c.Dial, stable: stable,
+		node: c.Node, logger: c.Logger, timing: c.Timing.withDefaults(), dial: c.Dial, stable: stable,
 		diskFull: c.DiskFull,
 		listener: c.Listener, groups: map[GroupID]*Group{}, opened: make(chan struct{}), peers: map[NodeID]*peer{},
 		services: map[uint8]Service{}, inbounds: map[net.Conn]struct{}{},
@@ -276,15 +277,11 @@ func (h *Host) Accepts(node NodeID) bool {
 	return h.Alive(node) && !p.beats.draining.Load()
 }
 
-// snapshotGroups returns the groups that have a log of their own.
-func (h *Host) snapshotGroups() []*Group {
+// openGroups returns all groups that are open now, that of the metadata too.
+func (h *Host) openGroups() []*Group {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	groups := make([]*Group, 0, len(h.groups))
-	for _, g := range h.groups {
-		groups = append(groups, g)
-	}
-	return groups
+	return slices.Collect(maps.Values(h.groups))
 }
 
 // tick saves positions of groups that moved.
@@ -296,7 +293,7 @@ func (h *Host) tick(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			for _, g := range h.snapshotGroups() {
+			for _, g := range h.openGroups() {
 				if g.plog == nil || g.plog.Failed() != nil || !g.checkpointDue(now) {
 					continue
 				}
@@ -316,7 +313,7 @@ func (h *Host) Close() error {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var errs error
-	for _, g := range h.snapshotGroups() {
+	for _, g := range h.openGroups() {
 		wg.Go(func() {
 			err := g.Close()
 			mu.Lock()

@@ -151,7 +151,7 @@ const campaignStep = 300 * time.Millisecond
 // answers there.
 func (h *Host) peerDied(dead NodeID) {
 	campaigns := 0
-	for _, g := range h.snapshotGroups() {
+	for _, g := range h.openGroups() {
 		if g.Leadership().Leader != dead {
 			continue
 		}

@@ -140,7 +140,7 @@ func (c *conn) write(typ frameType, id uint64, body []byte, records *log.Slice) 
 	return records.Send(c.nc)
 }
 
-// Errors that cross the wire keep their identity.
+// Errors that cross the wire keep their identity: the first byte of an error's frame says which it is.
 const (
 	codeOther uint8 = iota
 	codeUnknownGroup
@@ -148,6 +148,7 @@ const (
 	codeClosed
 )
 
+// encodeError returns the body of a frameError: a code, then a text for people.
 func encodeError(err error) []byte {
 	code := codeOther
 	switch {

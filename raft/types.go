@@ -73,13 +73,14 @@ func ParseGroupID(s string) (g GroupID, ok bool) {
 	return g, true
 }
 
-// hash spreads groups over connections and over campaign order.
+// hash spreads groups over connections and over campaign order. It is FNV-1a, but that the partition goes in as a whole.
 func (g GroupID) hash() uint32 {
-	h := uint32(2166136261)
+	const offsetBasis, prime = 2166136261, 16777619
+	h := uint32(offsetBasis)
 	for _, b := range g.Topic {
-		h = (h ^ uint32(b)) * 16777619
+		h = (h ^ uint32(b)) * prime
 	}
-	return (h ^ uint32(g.Partition)) * 16777619
+	return (h ^ uint32(g.Partition)) * prime
 }
 
 var (

@@ -2,6 +2,8 @@ package coordinator
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -181,9 +183,5 @@ func (h *Host) send(client group.Client, id string, req kmsg.Request) *call {
 func (h *Host) all() []*shard {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	all := make([]*shard, 0, len(h.shards))
-	for _, s := range h.shards {
-		all = append(all, s)
-	}
-	return all
+	return slices.Collect(maps.Values(h.shards))
 }
