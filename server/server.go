@@ -156,7 +156,7 @@ func (s *Server) peerListen() string {
 	return s.config.PeerAddress()
 }
 
-// dial connects to another broker: where it registered, else where the configuration says.
+// dial connects to another broker: where the configuration says, else where it registered.
 func (s *Server) dial(ctx context.Context, node raft.NodeID) (net.Conn, error) {
 	address := s.machine.Image().Brokers[node].PeerAddress
 	for _, p := range s.config.Peers {
@@ -236,7 +236,7 @@ func (s *Server) advertised() (string, int32, error) {
 
 func (s *Server) openListener() error {
 	dispatcher := handler.NewDispatcher(&handler.Broker{
-		Node: s.node, Metadata: s, Controller: topicCreator{s.controller, s}, Coordinator: coordinatorAPI{s.coordinator},
+		Node: s.node, Metadata: s, Controller: topicCreator{s.controller, s}, Coordinator: s.coordinator,
 		Partitions: handler.LocalPartitions(s.manager), Configs: s.resolver, AutoCreate: s.config.AutoCreate,
 		LogDir: s.config.DataDir, DiskUsage: s.disk.usage,
 		FetchMaxBytes: int(s.config.FetchMaxBytes), FetchSessions: s.config.FetchSessionCacheSize,
@@ -249,9 +249,6 @@ func (s *Server) openListener() error {
 	s.listener, err = NewListener(c, dispatcher, s.logger)
 	return err
 }
-
-// coordinatorAPI lets handlers use the coordinator; their Client is the group package's.
-type coordinatorAPI struct{ *coordinator.Host }
 
 func groupConfig(c config.Groups) group.Config {
 	g := group.DefaultConfig()

@@ -8,16 +8,7 @@ import (
 
 	"balsa/log"
 	"balsa/server/cluster"
-)
-
-// Timestamps of ListOffsets that stand for something else, with the version that brought them.
-const (
-	latestTimestamp        = -1
-	earliestTimestamp      = -2
-	maxTimestamp           = -3 // v7, KIP-734
-	earliestLocalTimestamp = -4 // v8, KIP-405
-	latestTieredTimestamp  = -5 // v9, KIP-1005
-	earliestPendingUpload  = -6 // v11, KIP-1023
+	"balsa/server/partition"
 )
 
 // listOffsets answers ListOffsets: the first offset at or after a time, or one of the log's marks.
@@ -52,7 +43,7 @@ func (b *Broker) listOffset(
 		sp.ErrorCode = errorCode(err)
 		return
 	}
-	if rp.Timestamp == latestTieredTimestamp || rp.Timestamp == earliestPendingUpload {
+	if rp.Timestamp == partition.LatestTieredTimestamp || rp.Timestamp == partition.EarliestPendingUploadTimestamp {
 		return // nothing is tiered: no offset
 	}
 	found, err := replica.ListOffset(rp.Timestamp, log.Epoch(rp.CurrentLeaderEpoch), req.IsolationLevel == readCommitted)
@@ -63,17 +54,18 @@ func (b *Broker) listOffset(
 	sp.Timestamp, sp.Offset, sp.LeaderEpoch = found.Timestamp, int64(found.Offset), int32(found.Epoch)
 }
 
+// timestampAllowed says whether a version of ListOffsets knows a timestamp: each with a meaning of its own came with a version.
 func timestampAllowed(ts int64, version int16) bool {
 	switch ts {
-	case maxTimestamp:
+	case partition.MaxTimestamp:
 		return version >= 7
-	case earliestLocalTimestamp:
+	case partition.EarliestLocalTimestamp:
 		return version >= 8
-	case latestTieredTimestamp:
+	case partition.LatestTieredTimestamp:
 		return version >= 9
-	case earliestPendingUpload:
+	case partition.EarliestPendingUploadTimestamp:
 		return version >= 11
 	default:
-		return ts >= earliestTimestamp
+		return ts >= partition.EarliestTimestamp
 	}
 }

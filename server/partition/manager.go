@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path"
 	"slices"
 	"sync"
@@ -48,8 +49,8 @@ type ManagerConfig struct {
 // Manager holds the replicas of one node and keeps them in step with the cluster's metadata. Safe for concurrent use.
 type Manager struct {
 	ManagerConfig
-	dir   string
-	image atomic.Pointer[cluster.Image]
+	logsDir string
+	image   atomic.Pointer[cluster.Image]
 
 	syncing sync.Mutex // one Sync at a time
 
@@ -68,15 +69,15 @@ const (
 // NewManager returns a Manager without replicas.
 func NewManager(c ManagerConfig) (*Manager, error) {
 	m := &Manager{
-		ManagerConfig: c, dir: path.Join(c.Dir, LogsDir), replicas: map[raft.GroupID]*replica{},
+		ManagerConfig: c, logsDir: path.Join(c.Dir, LogsDir), replicas: map[raft.GroupID]*replica{},
 		aside: map[raft.GroupID]error{},
 	}
 	m.image.Store(cluster.NewImage())
-	if err := c.FS.MkdirAll(m.dir); err != nil {
-		return nil, fmt.Errorf("create %s: %w", m.dir, err)
+	if err := c.FS.MkdirAll(m.logsDir); err != nil {
+		return nil, fmt.Errorf("create %s: %w", m.logsDir, err)
 	}
 	if err := c.FS.SyncDir(c.Dir); err != nil {
-		return nil, fmt.Errorf("create %s: %w", m.dir, err)
+		return nil, fmt.Errorf("create %s: %w", m.logsDir, err)
 	}
 	return m, nil
 }
@@ -217,10 +218,7 @@ func (m *Manager) Run(ctx context.Context) {
 			retained = m.Now()
 		}
 		m.mu.RLock()
-		replicas := make([]*replica, 0, len(m.replicas))
-		for _, r := range m.replicas {
-			replicas = append(replicas, r)
-		}
+		replicas := slices.Collect(maps.Values(m.replicas))
 		m.mu.RUnlock()
 		for _, r := range replicas {
 			if err := m.tick(r, interval, retention); err != nil && ctx.Err() == nil && !errors.Is(err, log.ErrClosed) {

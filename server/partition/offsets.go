@@ -14,11 +14,12 @@ import (
 
 // Timestamps with a meaning of their own in ListOffsets.
 const (
-	LatestTimestamp        = -1
-	EarliestTimestamp      = -2
-	MaxTimestamp           = -3 // KIP-734
-	EarliestLocalTimestamp = -4 // KIP-405
-	LatestTieredTimestamp  = -5 // KIP-1005
+	LatestTimestamp                = -1
+	EarliestTimestamp              = -2
+	MaxTimestamp                   = -3 // KIP-734
+	EarliestLocalTimestamp         = -4 // KIP-405
+	LatestTieredTimestamp          = -5 // KIP-1005
+	EarliestPendingUploadTimestamp = -6 // KIP-1023
 )
 
 // ListOffset answers one partition of ListOffsets: by timestamp in ms, or one of the constants. Offset is -1 when no record

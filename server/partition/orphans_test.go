@@ -33,7 +33,7 @@ func TestOrphansAreJudgedByTheNewestImage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			dir := path.Join(m.dir, raft.GroupID{Topic: topic.ID}.String())
+			dir := path.Join(m.logsDir, raft.GroupID{Topic: topic.ID}.String())
 			if err := fs.MkdirAll(dir); err != nil {
 				t.Fatal(err)
 			}

@@ -21,7 +21,6 @@ type replica struct {
 	group     *raft.Group
 	partition *Partition // nil for a coordinator shard
 	shard     int32
-	closed    chan struct{}
 }
 
 // shardConfig is the configuration of the coordinator shards' logs: small segments, because a shard's state is saved with
@@ -38,7 +37,7 @@ const (
 
 // open opens the log and starts the Raft group of one replica.
 func (m *Manager) open(id raft.GroupID, t *cluster.Topic) (*replica, error) {
-	r := &replica{id: id, dir: path.Join(m.dir, id.String()), shard: id.Partition, closed: make(chan struct{})}
+	r := &replica{id: id, dir: path.Join(m.logsDir, id.String()), shard: id.Partition}
 	config := shardConfig
 	var topic cluster.TopicConfig
 	if t.ID != cluster.CoordinatorTopic {
@@ -119,7 +118,7 @@ func (r *replica) close(shards Shards) error {
 
 // discard removes a closed replica's data: renamed first, so that a half-done removal is known for what it is.
 func (m *Manager) discard(id raft.GroupID) error {
-	dir := path.Join(m.dir, id.String())
+	dir := path.Join(m.logsDir, id.String())
 	dead := dir + deletedSuffix
 	if err := m.FS.RemoveAll(dead); err != nil {
 		return fmt.Errorf("remove %s: %w", dead, err)
@@ -127,7 +126,7 @@ func (m *Manager) discard(id raft.GroupID) error {
 	if err := m.FS.Rename(dir, dead); err != nil {
 		return fmt.Errorf("remove %s: %w", dir, err)
 	}
-	if err := m.FS.SyncDir(m.dir); err != nil {
+	if err := m.FS.SyncDir(m.logsDir); err != nil {
 		return fmt.Errorf("remove %s: %w", dir, err)
 	}
 	if err := m.Host.Remove(id); err != nil {
@@ -149,14 +148,14 @@ func (m *Manager) RemoveOrphans(image *cluster.Image) error {
 	if synced := m.image.Load(); synced.Version > image.Version {
 		image = synced
 	}
-	names, err := m.FS.ReadDir(m.dir)
+	names, err := m.FS.ReadDir(m.logsDir)
 	if err != nil {
 		return fmt.Errorf("list replicas: %w", err)
 	}
 	var errs error
 	for _, name := range names {
 		if strings.HasSuffix(name, deletedSuffix) {
-			errs = errors.Join(errs, m.FS.RemoveAll(path.Join(m.dir, name)))
+			errs = errors.Join(errs, m.FS.RemoveAll(path.Join(m.logsDir, name)))
 			continue
 		}
 		id, ok := raft.ParseGroupID(name)
