@@ -87,7 +87,7 @@ func (c *conn) serve() {
 	<-written
 	c.logEnd(err)
 	if err := c.nc.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		c.listener.logger.Debug("closing a connection", "peer", c.peer, "error", err)
+		c.listener.logger.Debug("closing a connection", "peer", c.peer, "err", err)
 	}
 }
 
@@ -218,7 +218,7 @@ func (c *conn) writeLoop() {
 	for s := range c.pending {
 		if failed == nil {
 			if failed = c.answer(s.request); failed != nil {
-				c.listener.logger.Debug("closing a connection that cannot be answered", "peer", c.peer, "error", failed)
+				c.listener.logger.Debug("closing a connection that cannot be answered", "peer", c.peer, "err", failed)
 				c.cut()
 			}
 		}
@@ -242,7 +242,7 @@ func (c *conn) answer(p *handler.Pending) error {
 func (c *conn) drain() {
 	c.leave()
 	if err := c.nc.SetReadDeadline(time.Unix(1, 0)); err != nil {
-		c.listener.logger.Debug("draining a connection", "peer", c.peer, "error", err)
+		c.listener.logger.Debug("draining a connection", "peer", c.peer, "err", err)
 	}
 }
 
@@ -250,7 +250,7 @@ func (c *conn) drain() {
 func (c *conn) cut() {
 	c.cancel()
 	if err := c.nc.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		c.listener.logger.Debug("cutting a connection", "peer", c.peer, "error", err)
+		c.listener.logger.Debug("cutting a connection", "peer", c.peer, "err", err)
 	}
 }
 

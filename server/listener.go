@@ -122,7 +122,7 @@ func (l *Listener) Serve(ln net.Listener) error {
 			}
 			// Out of file descriptors, most likely: connections that end will cure it.
 			pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
-			l.logger.Warn("accepting a connection failed; trying again", "address", ln.Addr().String(), "error", err, "pause", pause)
+			l.logger.Warn("accepting a connection failed; trying again", "address", ln.Addr().String(), "err", err, "pause", pause)
 			select {
 			case <-time.After(pause):
 			case <-l.ctx.Done():
@@ -173,7 +173,7 @@ func (l *Listener) add(nc net.Conn) (limit string) {
 	}
 	l.mu.Unlock()
 	if err := nc.Close(); err != nil {
-		l.logger.Debug("closing a refused connection", "error", err)
+		l.logger.Debug("closing a refused connection", "err", err)
 	}
 	return limit
 }
@@ -208,7 +208,7 @@ func (l *Listener) Shutdown(ctx context.Context) error {
 	l.draining = true
 	for ln := range l.sockets {
 		if err := ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			l.logger.Warn("closing a listening socket failed", "error", err)
+			l.logger.Warn("closing a listening socket failed", "err", err)
 		}
 	}
 	for c := range l.conns {

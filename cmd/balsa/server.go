@@ -185,7 +185,7 @@ func newLogger(w io.Writer, level, format string) *slog.Logger {
 // prepareProcess adapts the process to its machine. None of it is worth refusing to start.
 func prepareProcess(logger *slog.Logger) {
 	if limit, err := raiseFileLimit(); err != nil {
-		logger.Warn("could not raise the limit of open files", "error", err)
+		logger.Warn("could not raise the limit of open files", "err", err)
 	} else if limit < wantedFiles {
 		logger.Warn("few open files allowed; a broker keeps several per partition", "limit", limit, "wanted", wantedFiles)
 	}

@@ -21,7 +21,7 @@ func (c *Controller) Run(ctx context.Context) {
 		pause := time.Duration(0) // none: until something changes
 		if l.Leader == c.Broker.ID && l.Ready {
 			if err := c.bootstrap(ctx); err != nil {
-				c.Logger.Warn("could not set up the cluster, trying again", "error", err)
+				c.Logger.Warn("could not set up the cluster, trying again", "err", err)
 				pause = retryInterval
 			}
 		}
@@ -37,7 +37,7 @@ func (c *Controller) Run(ctx context.Context) {
 		default:
 			if err := c.register(ctx); err != nil {
 				if ctx.Err() == nil {
-					c.Logger.Warn("could not register this broker, trying again", "error", err)
+					c.Logger.Warn("could not register this broker, trying again", "err", err)
 				}
 				pause = time.Second
 			}
