@@ -165,9 +165,9 @@ func TestRestoreRefuses(t *testing.T) {
 		"negative producer ids": {ProducerIDsAllocated{-5}},
 	} {
 		e := encoder{}
-		e.u8(formatVersion)
-		e.u64(1)
-		if _, err := RestoreImage(seal(appendRecords(e.b, records))); !errors.Is(err, ErrCorrupt) {
+		e.U8(formatVersion)
+		e.U64(1)
+		if _, err := RestoreImage(seal(appendRecords(e.B, records))); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: %v, want ErrCorrupt", name, err)
 		}
 	}

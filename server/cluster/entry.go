@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+
+	"balsa/internal/wire"
 )
 
 // formatVersion is the first byte of entries and snapshots.
@@ -29,10 +31,10 @@ type Entry struct {
 // Encode returns e in the format of FORMAT.md.
 func (e Entry) Encode() []byte {
 	enc := encoder{}
-	enc.u8(formatVersion)
-	enc.u64(e.Base)
-	enc.u64(e.Nonce)
-	return seal(appendRecords(enc.b, e.Records))
+	enc.U8(formatVersion)
+	enc.U64(e.Base)
+	enc.U64(e.Nonce)
+	return seal(appendRecords(enc.B, e.Records))
 }
 
 // DecodeEntry is the inverse of Encode.
@@ -41,11 +43,11 @@ func DecodeEntry(b []byte) (Entry, error) {
 	if err != nil {
 		return Entry{}, fmt.Errorf("decode metadata entry: %w", err)
 	}
-	e := Entry{Base: d.u64(), Nonce: d.u64()}
-	if d.err != nil {
-		return Entry{}, fmt.Errorf("decode metadata entry: %w", d.err)
+	e := Entry{Base: d.U64(), Nonce: d.U64()}
+	if d.Err != nil {
+		return Entry{}, fmt.Errorf("decode metadata entry: %w", d.Err)
 	}
-	if e.Records, err = decodeRecords(d.b); err != nil {
+	if e.Records, err = decodeRecords(d.B); err != nil {
 		return Entry{}, fmt.Errorf("decode metadata entry: %w", err)
 	}
 	return e, nil
@@ -68,5 +70,5 @@ func unseal(b []byte) (decoder, error) {
 	if body[0] != formatVersion {
 		return decoder{}, fmt.Errorf("format version %d is not known to this release", body[0])
 	}
-	return decoder{b: body[1:]}, nil
+	return decoder{wire.Decoder{B: body[1:]}}, nil
 }

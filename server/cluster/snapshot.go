@@ -10,9 +10,9 @@ import (
 // it from nothing, so that there is one codec to keep compatible. Equal images have equal bytes.
 func (img *Image) Snapshot() []byte {
 	e := encoder{}
-	e.u8(formatVersion)
-	e.u64(img.Version)
-	return seal(appendRecords(e.b, img.records()))
+	e.U8(formatVersion)
+	e.U64(img.Version)
+	return seal(appendRecords(e.B, img.records()))
 }
 
 // RestoreImage is the inverse of Snapshot.
@@ -21,11 +21,11 @@ func RestoreImage(b []byte) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("restore metadata snapshot: %w", err)
 	}
-	version := d.u64()
-	if d.err != nil {
-		return nil, fmt.Errorf("restore metadata snapshot: %w", d.err)
+	version := d.U64()
+	if d.Err != nil {
+		return nil, fmt.Errorf("restore metadata snapshot: %w", d.Err)
 	}
-	records, err := decodeRecords(d.b)
+	records, err := decodeRecords(d.B)
 	if err != nil {
 		return nil, fmt.Errorf("restore metadata snapshot: %w", err)
 	}

@@ -1,6 +1,10 @@
 package group
 
-import "fmt"
+import (
+	"fmt"
+
+	"balsa/internal/wire"
+)
 
 // recordKind is the first byte of a record. The numbers are on disk: never reuse one.
 type recordKind byte
@@ -49,70 +53,70 @@ type groupStored struct {
 type groupDeleted struct{ group string }
 
 func encodeRecord(r record) []byte {
-	e := encoder{b: make([]byte, 0, 96)}
+	e := encoder{wire.Encoder{B: make([]byte, 0, 96)}}
 	r.append(&e)
-	return e.b
+	return e.B
 }
 
 func (r offsetCommitted) append(e *encoder) {
-	e.u8(byte(recordOffsetCommitted))
-	e.u8(recordVersion)
-	e.str(r.group)
-	e.str(r.topic)
-	e.varint(int64(r.partition))
-	e.id(r.offset.TopicID)
-	e.varint(r.offset.Offset)
-	e.varint(int64(r.offset.LeaderEpoch))
-	e.str(r.offset.Metadata)
-	e.varint(r.offset.CommitTime)
-	e.varint(r.offset.ExpireTime)
-	e.uvarint(r.metadata)
+	e.U8(byte(recordOffsetCommitted))
+	e.U8(recordVersion)
+	e.Str(r.group)
+	e.Str(r.topic)
+	e.Varint(int64(r.partition))
+	e.ID(r.offset.TopicID)
+	e.Varint(r.offset.Offset)
+	e.Varint(int64(r.offset.LeaderEpoch))
+	e.Str(r.offset.Metadata)
+	e.Varint(r.offset.CommitTime)
+	e.Varint(r.offset.ExpireTime)
+	e.Uvarint(r.metadata)
 }
 
 func (r offsetDeleted) append(e *encoder) {
-	e.u8(byte(recordOffsetDeleted))
-	e.u8(recordVersion)
-	e.str(r.group)
-	e.str(r.topic)
-	e.varint(int64(r.partition))
+	e.U8(byte(recordOffsetDeleted))
+	e.U8(recordVersion)
+	e.Str(r.group)
+	e.Str(r.topic)
+	e.Varint(int64(r.partition))
 }
 
 func (r groupStored) append(e *encoder) {
-	e.u8(byte(recordGroupStored))
-	e.u8(recordVersion)
-	e.str(r.group)
+	e.U8(byte(recordGroupStored))
+	e.U8(recordVersion)
+	e.Str(r.group)
 	m := &r.membership
-	e.varint(int64(m.Generation))
-	e.str(m.ProtocolType)
-	e.str(m.Protocol)
-	e.str(m.Leader)
-	e.varint(m.StateTime)
-	e.uvarint(uint64(len(m.Members)))
+	e.Varint(int64(m.Generation))
+	e.Str(m.ProtocolType)
+	e.Str(m.Protocol)
+	e.Str(m.Leader)
+	e.Varint(m.StateTime)
+	e.Uvarint(uint64(len(m.Members)))
 	for i := range m.Members {
 		member := &m.Members[i]
-		e.str(member.ID)
-		e.optional(member.InstanceID)
-		e.str(member.ClientID)
-		e.str(member.ClientHost)
-		e.varint(int64(member.RebalanceTimeout))
-		e.varint(int64(member.SessionTimeout))
-		e.bytes(member.Subscription)
-		e.bytes(member.Assignment)
+		e.Str(member.ID)
+		e.Optional(member.InstanceID)
+		e.Str(member.ClientID)
+		e.Str(member.ClientHost)
+		e.Varint(int64(member.RebalanceTimeout))
+		e.Varint(int64(member.SessionTimeout))
+		e.Bytes(member.Subscription)
+		e.Bytes(member.Assignment)
 	}
 }
 
 func (r groupDeleted) append(e *encoder) {
-	e.u8(byte(recordGroupDeleted))
-	e.u8(recordVersion)
-	e.str(r.group)
+	e.U8(byte(recordGroupDeleted))
+	e.U8(recordVersion)
+	e.Str(r.group)
 }
 
 // decodeRecord reads any bytes without panicking. Unknown kinds and versions are errors: a record that says more than
 // this release understands must not be applied in part.
 func decodeRecord(b []byte) (record, error) {
-	d := decoder{b: b}
-	kind, version := recordKind(d.u8()), d.u8()
-	if d.err == nil && version != recordVersion {
+	d := decoder{wire.Decoder{B: b}}
+	kind, version := recordKind(d.U8()), d.U8()
+	if d.Err == nil && version != recordVersion {
 		return nil, fmt.Errorf("group record of kind %d has version %d, this release reads %d", kind, version, recordVersion)
 	}
 	var r record
@@ -120,15 +124,15 @@ func decodeRecord(b []byte) (record, error) {
 	case recordOffsetCommitted:
 		r = d.offsetCommitted()
 	case recordOffsetDeleted:
-		r = offsetDeleted{group: d.str(), topic: d.str(), partition: d.i32()}
+		r = offsetDeleted{group: d.Str(), topic: d.Str(), partition: d.I32()}
 	case recordGroupStored:
-		r = groupStored{group: d.str(), membership: d.membership()}
+		r = groupStored{group: d.Str(), membership: d.membership()}
 	case recordGroupDeleted:
-		r = groupDeleted{group: d.str()}
+		r = groupDeleted{group: d.Str()}
 	default:
-		d.fail(fmt.Errorf("unknown kind %d", kind))
+		d.Fail(fmt.Errorf("unknown kind %d", kind))
 	}
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("decode group record of kind %d: %w", kind, err)
 	}
 	return r, nil
@@ -136,18 +140,18 @@ func decodeRecord(b []byte) (record, error) {
 
 func (d *decoder) offsetCommitted() offsetCommitted {
 	return offsetCommitted{
-		group:     d.str(),
-		topic:     d.str(),
-		partition: d.i32(),
+		group:     d.Str(),
+		topic:     d.Str(),
+		partition: d.I32(),
 		offset: Offset{
-			TopicID:     d.id(),
-			Offset:      d.varint(),
-			LeaderEpoch: d.i32(),
-			Metadata:    d.str(),
-			CommitTime:  d.varint(),
-			ExpireTime:  d.varint(),
+			TopicID:     d.ID(),
+			Offset:      d.Varint(),
+			LeaderEpoch: d.I32(),
+			Metadata:    d.Str(),
+			CommitTime:  d.Varint(),
+			ExpireTime:  d.Varint(),
 		},
-		metadata: d.uvarint(),
+		metadata: d.Uvarint(),
 	}
 }
 
@@ -156,27 +160,27 @@ const minMemberBytes = 8
 
 func (d *decoder) membership() Membership {
 	m := Membership{
-		Generation:   d.i32(),
-		ProtocolType: d.str(),
-		Protocol:     d.str(),
-		Leader:       d.str(),
-		StateTime:    d.varint(),
+		Generation:   d.I32(),
+		ProtocolType: d.Str(),
+		Protocol:     d.Str(),
+		Leader:       d.Str(),
+		StateTime:    d.Varint(),
 	}
-	n := d.count(minMemberBytes)
+	n := d.Count(minMemberBytes)
 	if n == 0 {
 		return m
 	}
 	m.Members = make([]Member, n)
 	for i := range m.Members {
 		m.Members[i] = Member{
-			ID:               d.str(),
-			InstanceID:       d.optional(),
-			ClientID:         d.str(),
-			ClientHost:       d.str(),
-			RebalanceTimeout: d.i32(),
-			SessionTimeout:   d.i32(),
-			Subscription:     d.bytes(),
-			Assignment:       d.bytes(),
+			ID:               d.Str(),
+			InstanceID:       d.Optional(),
+			ClientID:         d.Str(),
+			ClientHost:       d.Str(),
+			RebalanceTimeout: d.I32(),
+			SessionTimeout:   d.I32(),
+			Subscription:     d.Bytes(),
+			Assignment:       d.Bytes(),
 		}
 	}
 	return m

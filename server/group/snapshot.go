@@ -6,6 +6,8 @@ import (
 	"iter"
 	"maps"
 	"slices"
+
+	"balsa/internal/wire"
 )
 
 // snapshotVersion is the first byte of a snapshot.
@@ -14,13 +16,13 @@ const snapshotVersion = 1
 // Snapshot returns the state as bytes: the version, then the records that would build it, each with its length. Equal
 // states give equal bytes.
 func (s *State) Snapshot() []byte {
-	e := encoder{b: []byte{snapshotVersion}}
-	e.uvarint(s.metadata)
+	e := encoder{wire.Encoder{B: []byte{snapshotVersion}}}
+	e.Uvarint(s.metadata)
 	var r encoder
 	add := func(rec record) {
-		r.b = r.b[:0]
+		r.B = r.B[:0]
 		rec.append(&r)
-		e.bytes(r.b)
+		e.Bytes(r.B)
 	}
 	for id, g := range sorted(s.groups) {
 		if g.membership != nil {
@@ -32,7 +34,7 @@ func (s *State) Snapshot() []byte {
 			}
 		}
 	}
-	return e.b
+	return e.B
 }
 
 // Restore replaces the state by that of a snapshot; nil is the empty state. After an error the state is unchanged.
@@ -42,21 +44,21 @@ func (s *State) Restore(snapshot []byte) error {
 		*s = *restored
 		return nil
 	}
-	d := decoder{b: snapshot}
-	if v := d.u8(); d.err == nil && v != snapshotVersion {
+	d := decoder{wire.Decoder{B: snapshot}}
+	if v := d.U8(); d.Err == nil && v != snapshotVersion {
 		return fmt.Errorf("group snapshot has version %d, this release reads %d", v, snapshotVersion)
 	}
-	metadata := d.uvarint()
-	for d.err == nil && len(d.b) > 0 {
-		b := d.take(d.uvarint())
-		if d.err != nil {
+	metadata := d.Uvarint()
+	for d.Err == nil && len(d.B) > 0 {
+		b := d.Take(d.Uvarint())
+		if d.Err != nil {
 			break
 		}
 		if err := restored.Replay(b); err != nil {
 			return fmt.Errorf("restore group snapshot: %w", err)
 		}
 	}
-	if err := d.end(); err != nil {
+	if err := d.End(); err != nil {
 		return fmt.Errorf("restore group snapshot: %w", err)
 	}
 	restored.metadata = max(restored.metadata, metadata)

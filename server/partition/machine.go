@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"balsa/internal/invariant"
+	"balsa/internal/wire"
 	"balsa/log"
 	"balsa/log/batch"
 	"balsa/raft"
@@ -83,13 +84,13 @@ func (m *machine) Restore(state []byte) error {
 		if state[0] != machineVersion {
 			return fmt.Errorf("%w: version %d", errMachineState, state[0])
 		}
-		d := decoder{b: state[1:]}
-		hw, start = d.varint(), d.varint()
-		if d.bad || start > hw {
+		d := wire.Decoder{B: state[1:]}
+		hw, start = d.Varint(), d.Varint()
+		if d.Err != nil || start > hw {
 			return fmt.Errorf("%w: high watermark %d, log start %d", errMachineState, hw, start)
 		}
 		var err error
-		if table, err = decodeProducers(d.b); err != nil {
+		if table, err = decodeProducers(d.B); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"balsa/internal/wire"
 	"balsa/log"
 	"balsa/log/batch"
 )
@@ -146,46 +147,22 @@ func (t *producerTable) appendTo(b []byte) []byte {
 // decodeProducers is the inverse of appendTo.
 func decodeProducers(b []byte) (*producerTable, error) {
 	t := newProducerTable()
-	d := decoder{b: b}
-	for n := d.uvarint(); n > 0 && !d.bad; n-- {
-		id := d.varint()
-		p := &producer{epoch: int16(d.varint())}
-		for k := d.uvarint(); k > 0 && !d.bad; k-- {
+	d := wire.Decoder{B: b}
+	for n := d.Uvarint(); n > 0 && d.Err == nil; n-- {
+		id := d.Varint()
+		p := &producer{epoch: int16(d.Varint())}
+		for k := d.Uvarint(); k > 0 && d.Err == nil; k-- {
 			p.batches = append(p.batches, sequenced{
-				first: int32(d.varint()), last: int32(d.varint()), base: log.Offset(d.varint()), timestamp: d.varint(),
+				first: int32(d.Varint()), last: int32(d.Varint()), base: log.Offset(d.Varint()), timestamp: d.Varint(),
 			})
 		}
 		if len(p.batches) == 0 || len(p.batches) > retainedBatches {
-			d.bad = true
+			return nil, errProducerState
 		}
 		t.producers[id] = p
 	}
-	if d.bad || len(d.b) > 0 {
+	if d.End() != nil {
 		return nil, errProducerState
 	}
 	return t, nil
-}
-
-type decoder struct {
-	b   []byte
-	bad bool
-}
-
-func (d *decoder) varint() int64 {
-	v, n := binary.Varint(d.b)
-	return took(d, v, n)
-}
-
-func (d *decoder) uvarint() uint64 {
-	v, n := binary.Uvarint(d.b)
-	return took(d, v, n)
-}
-
-func took[T int64 | uint64](d *decoder, v T, n int) T {
-	if n <= 0 || d.bad {
-		d.bad = true
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
 }
