@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -71,26 +72,35 @@ func brokerResource(name string) (raft.NodeID, *failure) {
 	return raft.NodeID(id), nil
 }
 
+// distinct walks the resources of a request, one that is named several times only once, and says how often it is named.
+func distinct[R any](resources []R, key func(*R) resourceKey) iter.Seq2[*R, int] {
+	return func(yield func(*R, int) bool) {
+		times := map[resourceKey]int{}
+		for i := range resources {
+			times[key(&resources[i])]++
+		}
+		for i := range resources {
+			r := &resources[i]
+			if n := times[key(r)]; n > 0 && !yield(r, n) {
+				return
+			}
+			times[key(r)] = 0
+		}
+	}
+}
+
 // incrementalAlterConfigs answers IncrementalAlterConfigs. Each resource succeeds or fails by itself.
 func (d *Decider) incrementalAlterConfigs(img *Image, req *kmsg.IncrementalAlterConfigsRequest) Decision {
 	resp := req.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
 	resp.Resources = []kmsg.IncrementalAlterConfigsResponseResource{}
-	seen := map[resourceKey]int{}
-	for _, r := range req.Resources {
-		seen[resourceKey{r.ResourceType, r.ResourceName}]++
+	keyOf := func(r *kmsg.IncrementalAlterConfigsRequestResource) resourceKey {
+		return resourceKey{r.ResourceType, r.ResourceName}
 	}
 	var records []Record
-	for _, r := range req.Resources {
-		key := resourceKey{r.ResourceType, r.ResourceName}
-		if seen[key] == 0 {
-			continue // answered as a duplicate before
-		}
-		changes, f := d.alter(img, key, seen[key], func(res resource) (map[string]string, *failure) {
+	for r, times := range distinct(req.Resources, keyOf) {
+		changes, f := d.alter(img, keyOf(r), times, func(res resource) (map[string]string, *failure) {
 			return d.incremented(res, r.Configs)
 		})
-		if seen[key] > 1 {
-			seen[key] = 0
-		}
 		records = append(records, changes...)
 		answer := kmsg.NewIncrementalAlterConfigsResponseResource()
 		answer.ResourceType, answer.ResourceName, answer.ErrorCode, answer.ErrorMessage = r.ResourceType, r.ResourceName, f.code(), f.text()
@@ -106,22 +116,14 @@ func (d *Decider) incrementalAlterConfigs(img *Image, req *kmsg.IncrementalAlter
 func (d *Decider) alterConfigs(img *Image, req *kmsg.AlterConfigsRequest) Decision {
 	resp := req.ResponseKind().(*kmsg.AlterConfigsResponse)
 	resp.Resources = []kmsg.AlterConfigsResponseResource{}
-	seen := map[resourceKey]int{}
-	for _, r := range req.Resources {
-		seen[resourceKey{r.ResourceType, r.ResourceName}]++
+	keyOf := func(r *kmsg.AlterConfigsRequestResource) resourceKey {
+		return resourceKey{r.ResourceType, r.ResourceName}
 	}
 	var records []Record
-	for _, r := range req.Resources {
-		key := resourceKey{r.ResourceType, r.ResourceName}
-		if seen[key] == 0 {
-			continue // answered as a duplicate before
-		}
-		changes, f := d.alter(img, key, seen[key], func(resource) (map[string]string, *failure) {
+	for r, times := range distinct(req.Resources, keyOf) {
+		changes, f := d.alter(img, keyOf(r), times, func(resource) (map[string]string, *failure) {
 			return replaced(r.Configs)
 		})
-		if seen[key] > 1 {
-			seen[key] = 0
-		}
 		records = append(records, changes...)
 		answer := kmsg.NewAlterConfigsResponseResource()
 		answer.ResourceType, answer.ResourceName, answer.ErrorCode, answer.ErrorMessage = r.ResourceType, r.ResourceName, f.code(), f.text()

@@ -210,6 +210,32 @@ func TestAlterConfigsResetsWhatItDoesNotName(t *testing.T) {
 	}
 }
 
+// TestAlterResourceTwice names one resource twice and another once: the first is answered once, with an error, and not
+// changed.
+func TestAlterResourceTwice(t *testing.T) {
+	w := newWorld(t, 1)
+	w.create("twice", 1, 1)
+	w.create("once", 1, 1)
+	all := alterAll(onTopic, "twice", "retention.ms", "1")
+	all.Resources = append(all.Resources, alterAll(onTopic, "once", "retention.ms", "2").Resources[0], all.Resources[0])
+	changed := incremental(onTopic, "twice", "retention.ms=3")
+	changed.Resources = append(changed.Resources, incremental(onTopic, "once", "segment.ms=4").Resources[0], changed.Resources[0])
+	var answers []string
+	for _, r := range w.do(all).(*kmsg.AlterConfigsResponse).Resources {
+		answers = append(answers, fmt.Sprint(r.ResourceName, " ", r.ErrorCode))
+	}
+	for _, r := range w.do(changed).(*kmsg.IncrementalAlterConfigsResponse).Resources {
+		answers = append(answers, fmt.Sprint(r.ResourceName, " ", r.ErrorCode))
+	}
+	if got := fmt.Sprint(answers); got != "[twice 42 once 0 twice 42 once 0]" {
+		t.Error(got)
+	}
+	configs := fmt.Sprint(w.image.TopicsByName["twice"].Configs, w.image.TopicsByName["once"].Configs)
+	if configs != "map[] map[retention.ms:2 segment.ms:4]" {
+		t.Error(configs)
+	}
+}
+
 func TestAlterConfigsOfBrokersAndGroups(t *testing.T) {
 	w := newWorld(t, 2)
 	w.alter(onBroker, "", "log.retention.ms=5")
