@@ -81,8 +81,8 @@ func (h *heartbeats) take(now time.Time) []*beat {
 	return due
 }
 
-// run sends due heartbeats over one session until stop. A peer that does not answer for a heartbeat timeout loses the
-// session: its connections may hang without ever breaking.
+// run sends due heartbeats over one session until stop. A peer that does not answer for a while loses the session: its
+// connections may hang without ever breaking.
 func (h *heartbeats) run(s *session, stop <-chan struct{}) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -94,6 +94,7 @@ func (h *heartbeats) run(s *session, stop <-chan struct{}) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer h.fail()
+	silent := false
 	for idle := 0; ; {
 		var due []*beat
 		select {
@@ -109,9 +110,11 @@ func (h *heartbeats) run(s *session, stop <-chan struct{}) {
 			}
 		}
 		idle = 0
-		if time.Since(time.Unix(0, h.lastAnswer.Load())) > h.peer.host.timing.Heartbeat {
-			h.peer.logger().Warn("peer does not answer heartbeats")
+		if !silent && time.Since(time.Unix(0, h.lastAnswer.Load())) > h.peer.host.timing.silence() {
+			silent = true
 			s.conns[classControl].close()
+			h.lastAnswer.Store(0)
+			h.peer.host.peerDied(h.peer.node, "it does not answer")
 		}
 		wg.Go(func() { h.exchange(ctx, s, due) })
 	}

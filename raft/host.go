@@ -143,7 +143,7 @@ func (h *Host) Connect(node NodeID) {
 	h.running.Go(func() { p.run(h.ctx) })
 }
 
-// Alive says whether node answered within a heartbeat timeout; this node always is.
+// Alive says whether node answered lately, see Timing.Heartbeat; this node always is.
 func (h *Host) Alive(node NodeID) bool {
 	if node == h.node {
 		return true
@@ -153,7 +153,7 @@ func (h *Host) Alive(node NodeID) bool {
 		return false
 	}
 	last := p.beats.lastAnswer.Load()
-	return last != 0 && time.Since(time.Unix(0, last)) < h.timing.Heartbeat
+	return last != 0 && time.Since(time.Unix(0, last)) < h.timing.silence()
 }
 
 func (h *Host) peer(n NodeID) *peer {
@@ -333,8 +333,8 @@ func (h *Host) Close() error {
 // Timing holds the timeouts of elections. Zero values mean the defaults.
 type Timing struct {
 	// Heartbeat is how long a follower hears nothing before it suspects its leader (it then waits for up to as long
-	// again, at random), and how long a node may be silent before its link counts as dead. Default 3 s. A process that
-	// died is noticed at once, see peerDied; this is for machines that hang and cables that break.
+	// again, at random). A node that is silent for two thirds of it counts as dead. Default 3 s. A process that died is
+	// noticed at once, see peerDied; this is for machines that hang and cables that break.
 	Heartbeat time.Duration
 	// Election is how long a candidate waits for votes. Default 1 s.
 	Election time.Duration
@@ -348,6 +348,9 @@ type Timing struct {
 // beatEvery is how often a leader announces itself to a follower: with the library's own pause and the wait for company added,
 // twice per heartbeat timeout, so that one frame may be lost.
 func (t Timing) beatEvery() time.Duration { return t.Heartbeat / 3 }
+
+// silence is how long a node may answer no heartbeats before its link counts as dead.
+func (t Timing) silence() time.Duration { return t.Heartbeat * 2 / 3 }
 
 func (t Timing) withDefaults() Timing {
 	def := func(d *time.Duration, v time.Duration) {

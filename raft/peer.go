@@ -53,7 +53,7 @@ func (p *peer) run(ctx context.Context) {
 			if lastIncarnation != 0 && !reported && errors.Is(err, syscall.ECONNREFUSED) {
 				// A host that answers with a refusal proves that the process is gone.
 				reported = true
-				p.host.peerDied(p.node)
+				p.host.peerDied(p.node, "its host refuses connections")
 			}
 			select {
 			case <-ctx.Done():
@@ -63,7 +63,7 @@ func (p *peer) run(ctx context.Context) {
 			continue
 		}
 		if lastIncarnation != 0 && s.incarnation != lastIncarnation && !reported {
-			p.host.peerDied(p.node)
+			p.host.peerDied(p.node, "it was restarted")
 		}
 		lastIncarnation, wait, reported = s.incarnation, redialFirst, false
 		p.host.logger.Info("peer connected", "peer", p.node)

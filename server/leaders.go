@@ -173,11 +173,38 @@ func (t *leaderTable) announce(ctx context.Context, brokers func() []raft.NodeID
 	}
 }
 
-// serve takes another broker's announcement; its signature is raft.Service.
+// ask learns from the other brokers what they lead: a broker that just started missed their announcements.
+func (t *leaderTable) ask(ctx context.Context, brokers []raft.NodeID,
+	call func(context.Context, raft.NodeID, uint8, []byte) ([]byte, error),
+) {
+	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, n := range brokers {
+		if n == t.node {
+			continue
+		}
+		wg.Go(func() {
+			answer, err := call(ctx, n, leadersService, encodeLeaders(nil))
+			if err == nil {
+				_, err = t.serve(ctx, n, answer)
+			}
+			if err != nil && !errors.Is(err, raft.ErrUnreachable) {
+				t.logger.Debug("asking for leaders failed", "of", n, "err", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// serve takes another broker's announcement and answers with what this one leads; its signature is raft.Service.
 func (t *leaderTable) serve(_ context.Context, from raft.NodeID, message []byte) ([]byte, error) {
 	led, err := decodeLeaders(message)
 	if err != nil {
 		return nil, err
+	}
+	if len(led) == 0 {
+		return encodeLeaders(t.led()), nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

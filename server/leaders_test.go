@@ -69,6 +69,13 @@ func TestLeadersAreAnnounced(t *testing.T) {
 	}
 	cancel()
 	<-done
+	late := newLeaderTable(3, slog.New(slog.DiscardHandler)) // was not there when it was announced
+	late.ask(context.Background(), []raft.NodeID{1, 3}, func(ctx context.Context, _ raft.NodeID, _ uint8, payload []byte) ([]byte, error) {
+		return a.serve(ctx, 3, payload)
+	})
+	if got := late.get(id); got.Leader != 1 || got.Epoch != 7 {
+		t.Errorf("the late broker knows %+v", got)
+	}
 }
 
 func FuzzDecodeLeaders(f *testing.F) {

@@ -59,6 +59,7 @@ func (s *Server) serve(ctx, background context.Context) error {
 	if err := s.manager.RemoveOrphans(image); err != nil {
 		s.logger.Warn("could not remove deleted replicas", "err", err)
 	}
+	s.leaders.ask(starting, s.brokers(), s.host.Call)
 	s.awaitLeaders(starting)
 	failed := make(chan error, 1)
 	go func() { failed <- s.listener.Serve(s.kafka) }()
@@ -108,14 +109,15 @@ func (s *Server) awaitLeaders(ctx context.Context) {
 }
 
 func (s *Server) allLed() bool {
-	groups := s.manager.Groups()
-	for _, g := range groups {
-		l := g.Leadership()
-		if l.Leader == raft.NoNode || (l.Leader == s.node && !l.Ready) {
+	if s.Image().Topics[cluster.CoordinatorTopic] == nil {
+		return false // the cluster is still being set up
+	}
+	for id := range s.manager.Assigned() {
+		if l := s.leaders.get(id); l.Leader == raft.NoNode || (l.Leader == s.node && !l.Ready) {
 			return false
 		}
 	}
-	return len(groups) > 0
+	return true
 }
 
 // brokers returns the ids of all registered brokers.

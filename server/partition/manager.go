@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"maps"
 	"path"
@@ -108,6 +109,20 @@ func (m *Manager) lookup(id raft.GroupID) *replica {
 	return m.replicas[id]
 }
 
+// Assigned returns the replicas that the latest image assigns to this node, without those that were set aside.
+func (m *Manager) Assigned() iter.Seq[raft.GroupID] {
+	return func(yield func(raft.GroupID) bool) {
+		for _, t := range m.image.Load().Topics {
+			for n, p := range t.Partitions {
+				id := raft.GroupID{Topic: t.ID, Partition: int32(n)}
+				if slices.Contains(p.Replicas, m.Node) && !m.setAside(id) && !yield(id) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // Groups returns the Raft groups of all local replicas.
 func (m *Manager) Groups() []*raft.Group {
 	m.mu.RLock()
@@ -130,17 +145,11 @@ func (m *Manager) Sync(image *cluster.Image) {
 	m.image.Store(image)
 	m.closeRemoved(image)
 	var missing []raft.GroupID
-	for _, t := range image.Topics {
-		for n, p := range t.Partitions {
-			id := raft.GroupID{Topic: t.ID, Partition: int32(n)}
-			if !slices.Contains(p.Replicas, m.Node) || m.setAside(id) {
-				continue
-			}
-			if r := m.lookup(id); r == nil {
-				missing = append(missing, id)
-			} else if r.partition != nil {
-				r.partition.SetConfig(m.Resolver.TopicConfig(image, t))
-			}
+	for id := range m.Assigned() {
+		if r := m.lookup(id); r == nil {
+			missing = append(missing, id)
+		} else if r.partition != nil {
+			r.partition.SetConfig(m.Resolver.TopicConfig(image, image.Topics[id.Topic]))
 		}
 	}
 	m.openAll(image, missing)
