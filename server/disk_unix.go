@@ -1,3 +1,5 @@
+//go:build linux || darwin || freebsd
+
 package server
 
 import (
@@ -12,5 +14,6 @@ func diskUsage(dir string) (total, usable int64, err error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, 0, fmt.Errorf("statfs %s: %w", dir, err)
 	}
-	return int64(st.Blocks) * st.Bsize, int64(st.Bavail) * st.Bsize, nil
+	block := int64(st.Bsize) //nolint:unconvert // another type on each system
+	return int64(st.Blocks) * block, int64(st.Bavail) * block, nil
 }
