@@ -89,7 +89,7 @@ func (r *recorder) last() log.Index {
 
 // quick are timeouts for tests: short, since everything is on one machine, but not so short that a busy one breaks them.
 var quick = Timing{
-	Heartbeat: 400 * time.Millisecond, Election: 400 * time.Millisecond, Lease: 300 * time.Millisecond,
+	Heartbeat: time.Second, Election: time.Second, Lease: 800 * time.Millisecond,
 	Commit: 20 * time.Millisecond,
 }
 
