@@ -16,11 +16,10 @@ import (
 
 // inbound is one accepted connection: requests of one peer, answered in any order.
 type inbound struct {
-	host  *Host
-	nc    net.Conn
-	from  NodeID
-	class uint8
-	wmu   sync.Mutex // guards writing
+	host *Host
+	nc   net.Conn
+	from NodeID
+	wmu  sync.Mutex // guards writing
 
 	handlers sync.WaitGroup
 }
@@ -78,7 +77,7 @@ func (in *inbound) greet(r io.Reader) error {
 		in.respond(f, nil, err)
 		return err
 	}
-	in.from, in.class = h.from, h.class
+	in.from = h.from
 	answer := hello{from: in.host.node, to: h.from, class: h.class, incarnation: in.host.incarnation}
 	in.respond(f, answer.appendTo(nil), nil)
 	return in.nc.SetDeadline(time.Time{})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"sync"
 	"syscall"
@@ -201,7 +200,5 @@ func (p *peer) request(ctx context.Context, class int, typ frameType, body []byt
 	}
 	return s.conns[class].request(ctx, typ, body, nil)
 }
-
-func (p *peer) logger() *slog.Logger { return p.host.logger.With("peer", p.node) }
 
 func dataClass(g GroupID) int { return classData + int(g.hash()%(linkClasses-classData)) }
