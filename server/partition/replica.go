@@ -48,6 +48,10 @@ func (m *Manager) open(id raft.GroupID, t *cluster.Topic) (*replica, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log of %s-%d: %w", t.Name, id.Partition, err)
 	}
+	if done := plog.Recovery(); done.CutBytes > 0 || done.RebuiltIndexes > 0 {
+		m.Logger.Info("log recovered after a crash", "topic", t.Name, "partition", id.Partition,
+			"cut", done.CutBytes, "rebuilt indexes", done.RebuiltIndexes)
+	}
 	r.plog = plog
 	if err := m.start(r, t, topic, checkpoint); err != nil {
 		return nil, errors.Join(err, plog.Close())
