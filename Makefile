@@ -35,6 +35,7 @@ lint: ## check format, vet, staticcheck, the shell scripts; the tools are pinned
 		if [ -n "$$unformatted" ]; then echo "not formatted, run 'make fmt':"; echo "$$unformatted"; exit 1; fi
 	go vet $(PACKAGES)
 	go vet -tags crash ./test/...
+	go mod tidy -diff
 	$(TOOL) staticcheck -checks inherit,-ST1005 $(PACKAGES) # ST1005: errors that Kafka clients show are sentences
 	go test ./test/arch
 	scripts/shellcheck.sh
