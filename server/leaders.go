@@ -16,6 +16,9 @@ import (
 // leadersService is the number under which brokers tell each other which groups they lead.
 const leadersService uint8 = 2
 
+// callFunc is raft.Host.Call.
+type callFunc func(ctx context.Context, to raft.NodeID, service uint8, payload []byte) ([]byte, error)
+
 const (
 	// announceDelay gathers leadership changes that come together into one message.
 	announceDelay = 10 * time.Millisecond
@@ -131,7 +134,7 @@ func (t *leaderTable) led() map[raft.GroupID]log.Epoch {
 
 // announce tells the other brokers, as long as ctx lasts. call is raft.Host.Call.
 func (t *leaderTable) announce(ctx context.Context, brokers func() []raft.NodeID,
-	call func(context.Context, raft.NodeID, uint8, []byte) ([]byte, error),
+	call callFunc,
 ) {
 	repeat := time.NewTicker(announceAll)
 	defer repeat.Stop()
@@ -175,7 +178,7 @@ func (t *leaderTable) announce(ctx context.Context, brokers func() []raft.NodeID
 
 // ask learns from the other brokers what they lead: a broker that just started missed their announcements.
 func (t *leaderTable) ask(ctx context.Context, brokers []raft.NodeID,
-	call func(context.Context, raft.NodeID, uint8, []byte) ([]byte, error),
+	call callFunc,
 ) {
 	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
 	defer cancel()

@@ -54,8 +54,10 @@ func (b *fakeBroker) Image() *cluster.Image { return b.image }
 func (b *fakeBroker) Leader(cluster.TopicID, int32) raft.Leadership {
 	return raft.Leadership{Leader: 1, Epoch: 1, Ready: true}
 }
-func (b *fakeBroker) Alive(raft.NodeID) bool  { return true }
-func (b *fakeBroker) Controller() raft.NodeID { return 1 }
+func (b *fakeBroker) Alive(raft.NodeID) bool { return true }
+
+func (*fakeBroker) InService(raft.NodeID, cluster.TopicID, int32) bool { return true }
+func (b *fakeBroker) Controller() raft.NodeID                          { return 1 }
 func (b *fakeBroker) Do(context.Context, kmsg.Request) (kmsg.Response, error) {
 	return nil, errors.New("no controller")
 }

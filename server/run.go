@@ -26,6 +26,7 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.leaders.announce(background, s.brokers, s.host.Call) })
 	wg.Go(func() { s.balancer.run(background) })
 	wg.Go(func() { s.disk.run(background) })
+	wg.Go(func() { s.outages.run(background, s.brokers, s.host.Call) })
 	s.metadata.CampaignIfLeaderless()
 
 	err := s.serve(ctx, background)

@@ -46,6 +46,7 @@ type Server struct {
 	leaders     *leaderTable
 	balancer    *balancer
 	disk        *diskGuard
+	outages     *outages
 
 	ready chan struct{}
 }
@@ -107,6 +108,8 @@ func (s *Server) open() error {
 	if err != nil {
 		return err
 	}
+	s.outages = newOutages(s.node, s.manager.OutOfService, s.logger)
+	s.host.Handle(outagesService, s.outages.serve)
 	if err := s.openMetadata(metadata); err != nil {
 		return err
 	}
@@ -281,6 +284,11 @@ func (s *Server) Leader(topic cluster.TopicID, p int32) raft.Leadership {
 
 // Alive says whether a broker answers (handler.Metadata).
 func (s *Server) Alive(node raft.NodeID) bool { return s.host.Alive(node) }
+
+// InService says whether a broker answers and its replica of a partition takes part (handler.Metadata).
+func (s *Server) InService(node raft.NodeID, topic cluster.TopicID, p int32) bool {
+	return s.host.Alive(node) && !s.outages.has(node, raft.GroupID{Topic: topic, Partition: p})
+}
 
 // Controller returns the leader of the metadata (handler.Metadata).
 func (s *Server) Controller() raft.NodeID { return s.metadata.Leadership().Leader }

@@ -29,6 +29,7 @@ type world struct {
 	image      *cluster.Image
 	leaders    map[replicaKey]raft.Leadership
 	dead       map[raft.NodeID]bool
+	aside      map[raft.NodeID]bool // brokers that live, with replicas that take no part
 	control    func(req kmsg.Request) (kmsg.Response, error)
 	replicas   map[replicaKey]*fakeReplica
 	dispatcher *Dispatcher
@@ -97,7 +98,11 @@ func (w *world) Leader(topic cluster.TopicID, p int32) raft.Leadership {
 }
 
 func (w *world) Alive(node raft.NodeID) bool { return !w.dead[node] }
-func (w *world) Controller() raft.NodeID     { return 2 }
+
+func (w *world) InService(node raft.NodeID, _ cluster.TopicID, _ int32) bool {
+	return !w.dead[node] && !w.aside[node]
+}
+func (w *world) Controller() raft.NodeID { return 2 }
 
 func (w *world) Do(_ context.Context, req kmsg.Request) (kmsg.Response, error) { return w.control(req) }
 

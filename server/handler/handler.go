@@ -18,6 +18,8 @@ type Metadata interface {
 	// Leader returns who leads a partition and in which epoch, as far as this node knows (NoNode when unknown).
 	Leader(topic cluster.TopicID, partition int32) raft.Leadership
 	Alive(node raft.NodeID) bool
+	// InService says whether a broker is alive and its replica of a partition takes part.
+	InService(node raft.NodeID, topic cluster.TopicID, partition int32) bool
 	Controller() raft.NodeID // NoNode when unknown
 }
 

@@ -125,8 +125,8 @@ func (b *Broker) metadataTopic(img *cluster.Image, t *cluster.Topic, req *kmsg.M
 	return mt
 }
 
-// metadataPartition answers for one partition. Raft has no in-sync set; the replicas that are alive stand for it, which
-// is what tools want to know. A partition whose leader is not known, or not registered, is LEADER_NOT_AVAILABLE: the
+// metadataPartition answers for one partition. Raft has no in-sync set; the replicas that are in service stand for
+// it, which is what tools want to know. A partition whose leader is not known, or not registered, is LEADER_NOT_AVAILABLE: the
 // client asks again.
 func (b *Broker) metadataPartition(img *cluster.Image, t *cluster.Topic, partition int32) kmsg.MetadataResponseTopicPartition {
 	mp := kmsg.NewMetadataResponseTopicPartition()
@@ -135,7 +135,7 @@ func (b *Broker) metadataPartition(img *cluster.Image, t *cluster.Topic, partiti
 	mp.Replicas, mp.ISR, mp.OfflineReplicas = make([]int32, 0, len(replicas)), make([]int32, 0, len(replicas)), []int32{}
 	for _, node := range replicas {
 		mp.Replicas = append(mp.Replicas, int32(node))
-		if b.Metadata.Alive(node) {
+		if b.Metadata.InService(node, t.ID, partition) {
 			mp.ISR = append(mp.ISR, int32(node))
 		} else {
 			mp.OfflineReplicas = append(mp.OfflineReplicas, int32(node))

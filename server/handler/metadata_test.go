@@ -67,6 +67,16 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
+// A replica that its live broker set aside is not in sync.
+func TestMetadataLeavesOutReplicasOutOfService(t *testing.T) {
+	w := newWorld(t)
+	w.aside = map[raft.NodeID]bool{2: true}
+	p := w.broker.metadataPartition(w.Image(), w.Image().TopicsByName["t"], 1)
+	if fmt.Sprint(p.Replicas, p.ISR, p.OfflineReplicas) != "[1 2] [1] [2]" || p.Leader != 1 || p.ErrorCode != 0 {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestMetadataAllOrNone(t *testing.T) {
 	w := newWorld(t)
 	all := "far lost t"

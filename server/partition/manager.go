@@ -123,6 +123,23 @@ func (m *Manager) Assigned() iter.Seq[raft.GroupID] {
 	}
 }
 
+// OutOfService returns the replicas that take no part although this node lives: set aside when they were opened, or
+// stopped because their log failed.
+func (m *Manager) OutOfService() []raft.GroupID {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var ids []raft.GroupID
+	for id := range m.aside {
+		ids = append(ids, id)
+	}
+	for id, r := range m.replicas {
+		if r.plog.Failed() != nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // Groups returns the Raft groups of all local replicas.
 func (m *Manager) Groups() []*raft.Group {
 	m.mu.RLock()

@@ -450,6 +450,9 @@ func TestDamagedReplicaIsSetAside(t *testing.T) {
 	if _, err := f.manager.Get(topicID, 0); !errors.Is(err, kerr.KafkaStorageError) || !errors.Is(err, log.ErrCorrupt) {
 		t.Errorf("a damaged replica: %v", err)
 	}
+	if out := f.manager.OutOfService(); len(out) != 1 || out[0].Topic != topicID {
+		t.Errorf("out of service: %v", out)
+	}
 }
 
 func TestEpochsOfTheFetcher(t *testing.T) {

@@ -1,0 +1,51 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"balsa/raft"
+)
+
+func TestOutagesSpreadAndEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := raft.GroupID{Topic: [16]byte{1}, Partition: 2}
+		var broken atomic.Bool
+		b := newOutages(2, func() []raft.GroupID { return nil }, slog.New(slog.DiscardHandler))
+		start := func(own func() []raft.GroupID) (*outages, context.CancelFunc) {
+			a := newOutages(1, own, slog.New(slog.DiscardHandler))
+			ctx, cancel := context.WithCancel(context.Background())
+			go a.run(ctx, func() []raft.NodeID { return []raft.NodeID{1, 2} },
+				func(ctx context.Context, _ raft.NodeID, _ uint8, message []byte) ([]byte, error) {
+					return b.serve(ctx, 1, message)
+				})
+			return a, cancel
+		}
+		a, stop := start(func() []raft.GroupID {
+			if broken.Load() {
+				return []raft.GroupID{bad}
+			}
+			return nil
+		})
+		time.Sleep(outagesInterval / 2)
+		if b.has(1, bad) {
+			t.Error("out of service before it is")
+		}
+		broken.Store(true)
+		time.Sleep(outagesInterval)
+		if !a.has(1, bad) || !b.has(1, bad) || b.has(2, bad) {
+			t.Errorf("known to itself %v, to the other %v", a.has(1, bad), b.has(1, bad))
+		}
+		stop()
+		_, stop = start(func() []raft.GroupID { return nil }) // the broker restarts, repaired
+		time.Sleep(outagesInterval / 2)
+		if b.has(1, bad) {
+			t.Error("still out of service after the restart")
+		}
+		stop()
+	})
+}
