@@ -49,7 +49,6 @@ type Group struct {
 	snaps *snapshotStore
 
 	machine    StateMachine
-	preferred  NodeID
 	disposable bool
 
 	inflight  *semaphore.Weighted
@@ -231,7 +230,7 @@ func (h *Host) Open(c GroupConfig) (*Group, error) {
 
 func (h *Host) newGroup(id GroupID, machine StateMachine) *Group {
 	g := &Group{
-		id: id, host: h, logger: h.logger.With("group", id), machine: machine, preferred: NoNode,
+		id: id, host: h, logger: h.logger.With("group", id), machine: machine,
 		inflight: semaphore.NewWeighted(inflightBytes),
 	}
 	g.proposals.release = g.inflight.Release
@@ -242,9 +241,6 @@ func (h *Host) newGroup(id GroupID, machine StateMachine) *Group {
 // prepare puts a group over its log, at the saved position.
 func (g *Group) prepare(c GroupConfig) (*entryStore, error) {
 	g.plog, g.disposable = c.Log, c.Disposable
-	if len(c.Voters) > 0 {
-		g.preferred = c.Voters[0]
-	}
 	start := position{config: voterConfiguration(c.Voters), configIndex: 1}
 	if c.Checkpoint.State != nil {
 		var err error

@@ -42,9 +42,6 @@ func (h *Host) OpenMetadata(dir string, members []NodeID, machine StateMachine) 
 	}
 	g := h.newGroup(MetadataGroup, machine)
 	g.fsm = &metadataState{machine: machine}
-	if len(members) > 0 {
-		g.preferred = members[0]
-	}
 	m := &Metadata{Group: g, bolt: bolt}
 	if err := h.startMetadata(m, dir, members); err != nil {
 		return nil, errors.Join(err, bolt.Close())
