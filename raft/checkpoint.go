@@ -34,9 +34,6 @@ func (g *Group) SetLogStart(o log.Offset) {
 	g.checkpoint.trimTo = max(g.checkpoint.trimTo, o)
 }
 
-// Checkpoint saves the position now, and deletes what it makes deletable.
-func (g *Group) Checkpoint() error { return g.saveCheckpoint() }
-
 // checkpointDue says whether enough happened since the last save.
 func (g *Group) checkpointDue(now time.Time) bool {
 	c := &g.checkpoint
@@ -52,7 +49,8 @@ func (g *Group) checkpointDue(now time.Time) bool {
 	return grown > checkpointBytes || now.Sub(c.at) > checkpointAge
 }
 
-func (g *Group) saveCheckpoint() error {
+// Checkpoint saves the position now, and deletes what it makes deletable.
+func (g *Group) Checkpoint() error {
 	c := &g.checkpoint
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -187,7 +187,7 @@ func (g *Group) Close() error {
 			g.closeErr = fmt.Errorf("stop raft group %s: %w", g.id, err)
 		}
 		if g.plog != nil && g.plog.Failed() == nil {
-			g.closeErr = errors.Join(g.closeErr, g.saveCheckpoint())
+			g.closeErr = errors.Join(g.closeErr, g.Checkpoint())
 		}
 	})
 	return g.closeErr
@@ -221,7 +221,7 @@ func (h *Host) Open(c GroupConfig) (*Group, error) {
 			return nil, fmt.Errorf("open raft group %s: %w", c.ID, ErrLostLog)
 		}
 		// The membership must survive before anything is voted on.
-		if err := g.saveCheckpoint(); err != nil {
+		if err := g.Checkpoint(); err != nil {
 			return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)
 		}
 	}

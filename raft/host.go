@@ -295,7 +295,7 @@ func (h *Host) tick(ctx context.Context) {
 				if g.plog == nil || g.plog.Failed() != nil || !g.checkpointDue(now) {
 					continue
 				}
-				if err := g.saveCheckpoint(); err != nil && ctx.Err() == nil {
+				if err := g.Checkpoint(); err != nil && ctx.Err() == nil {
 					h.logger.Error("checkpoint failed", "group", g.id, "err", err)
 				}
 			}

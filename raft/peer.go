@@ -76,9 +76,11 @@ func (p *peer) run(ctx context.Context) {
 // serve publishes s and returns when it broke.
 func (p *peer) serve(ctx context.Context, s *session) {
 	var wg sync.WaitGroup
+	broken := make(chan struct{}, linkClasses)
 	for _, c := range s.conns {
 		wg.Go(func() {
 			c.readResponses()
+			broken <- struct{}{}
 		})
 	}
 	p.publish(s)
@@ -86,9 +88,7 @@ func (p *peer) serve(ctx context.Context, s *session) {
 	wg.Go(func() { p.beats.run(s, stop) })
 	select {
 	case <-ctx.Done():
-	case <-s.conns[classControl].done:
-	case <-s.conns[classData].done:
-	case <-s.conns[classData+1].done:
+	case <-broken:
 	}
 	p.publish(nil)
 	close(s.done)
