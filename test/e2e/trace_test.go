@@ -292,7 +292,9 @@ func TestColdFetchLeavesBySendfile(t *testing.T) {
 			}
 			t.Logf("batches of %d bytes: %.4f sent by sendfile, %.4f read, %.4f written to clients; %.4f came from the disk",
 				batches, ratio(sent, batches), ratio(read, batches), ratio(written, batches), ratio(diskRead(t, c)-disk, batches))
-			if m.read != batches {
+			// Leadership goes back to the preferred leader while this reads, and the consumer then drops an answer of the old
+			// one's and asks for the same batches again. (Seen once: one batch too many.)
+			if m.read < batches || m.read > batches*101/100 {
 				t.Errorf("the consumer got batches of %d bytes, written were %d", m.read, batches)
 			}
 			if sent < batches*99/100 {
