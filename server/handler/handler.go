@@ -38,6 +38,17 @@ type Coordinator interface {
 	Shard(key string) int32
 }
 
+// Transactions reaches the transaction coordinators for the handlers of the requests that take part in a transaction on the
+// side of its partitions and groups (Produce, TxnOffsetCommit): wherever a coordinator is.
+type Transactions interface {
+	// AddPartitions adds partitions to a producer's ongoing transaction and starts it if need be (KIP-890, transaction
+	// version 2), or with verifyOnly checks that they are in it. It returns when that is durable, with one error per
+	// partition, in their order: nil, or an error that is or wraps a *kerr.Error. CONCURRENT_TRANSACTIONS,
+	// COORDINATOR_NOT_AVAILABLE and COORDINATOR_LOAD_IN_PROGRESS are for the client to try again. Safe for concurrent use.
+	AddPartitions(ctx context.Context, transactionalID string, producerID int64, epoch int16,
+		partitions []cluster.TopicPartition, verifyOnly bool) []error
+}
+
 // Client says who sent a request: its client.id and its address.
 type Client = group.Client
 
@@ -47,10 +58,12 @@ type Broker struct {
 	Metadata    Metadata
 	Controller  Controller
 	Coordinator Coordinator
-	Partitions  Partitions        // LocalPartitions(manager)
-	Configs     *cluster.Resolver // for DescribeConfigs
-	AutoCreate  bool              // auto.create.topics.enable
-	LogDir      string            // log.dirs, for DescribeLogDirs
+	// Transactions is nil until the server wires it.
+	Transactions Transactions
+	Partitions   Partitions        // LocalPartitions(manager)
+	Configs      *cluster.Resolver // for DescribeConfigs
+	AutoCreate   bool              // auto.create.topics.enable
+	LogDir       string            // log.dirs, for DescribeLogDirs
 	// FetchMaxBytes bounds the records of one fetch whatever the client asks for (fetch.max.bytes), except that a first
 	// batch that is larger goes out whole (KIP-74).
 	FetchMaxBytes int
