@@ -32,6 +32,11 @@ type builder struct {
 	ownTopicConfigs    map[TopicID]bool
 	ownConfigsOfBroker map[raft.NodeID]bool
 	ownConfigsOfGroup  map[string]bool
+	ownPartitions      map[TopicID]bool
+	ownUnregistered    bool
+	ownFeatures        bool
+	ownQuotas          bool
+	ownQuotasOf        map[QuotaEntity]bool
 }
 
 func newBuilder(from *Image) *builder {
@@ -40,6 +45,8 @@ func newBuilder(from *Image) *builder {
 		ownTopicConfigs:    map[TopicID]bool{},
 		ownConfigsOfBroker: map[raft.NodeID]bool{},
 		ownConfigsOfGroup:  map[string]bool{},
+		ownPartitions:      map[TopicID]bool{},
+		ownQuotasOf:        map[QuotaEntity]bool{},
 	}
 }
 
@@ -49,10 +56,12 @@ func (b *builder) apply(r Record) {
 		invariant.Check(b.image.ClusterID == "", "cluster id set twice: %q, then %q", b.image.ClusterID, r.ID)
 		b.image.ClusterID = r.ID
 	case BrokerRegistered:
-		if !b.ownBrokers {
-			b.image.Brokers, b.ownBrokers = maps.Clone(b.image.Brokers), true
-		}
+		own(&b.image.Brokers, &b.ownBrokers)
 		b.image.Brokers[r.Broker.ID] = r.Broker
+		if b.image.Unregistered[r.Broker.ID] {
+			own(&b.image.Unregistered, &b.ownUnregistered)
+			delete(b.image.Unregistered, r.Broker.ID)
+		}
 	case TopicCreated:
 		b.topicCreated(r)
 	case TopicDeleted:
@@ -64,8 +73,27 @@ func (b *builder) apply(r Record) {
 	case ProducerIDsAllocated:
 		invariant.Check(r.Next >= b.image.NextProducer, "producer ids went back from %d to %d", b.image.NextProducer, r.Next)
 		b.image.NextProducer = r.Next
+	case PartitionChanged:
+		b.partitionChanged(r)
+	case BrokerUnregistered:
+		own(&b.image.Brokers, &b.ownBrokers)
+		own(&b.image.Unregistered, &b.ownUnregistered)
+		delete(b.image.Brokers, r.ID)
+		b.image.Unregistered[r.ID] = true
+	case FeatureSet:
+		own(&b.image.Features, &b.ownFeatures)
+		b.image.Features[r.Name] = r.Level
+	case QuotaChanged:
+		b.quotaChanged(r)
 	default:
 		invariant.Check(false, "unknown record %T", r)
+	}
+}
+
+// own makes sure that a map of the image may be written to, by copying it the first time.
+func own[M ~map[K]V, K comparable, V any](m *M, owned *bool) {
+	if !*owned {
+		*m, *owned = maps.Clone(*m), true
 	}
 }
 
@@ -93,7 +121,42 @@ func (b *builder) partitionsAdded(r PartitionsAdded) {
 		t.Name, len(t.Partitions), len(r.Partitions), r.First)
 	next := *t
 	next.Partitions = slices.Concat(t.Partitions, r.Partitions)
+	b.ownPartitions[r.Topic] = true
 	b.put(&next)
+}
+
+func (b *builder) partitionChanged(r PartitionChanged) {
+	t := b.topic(r.Topic)
+	invariant.Check(r.Number >= 0 && int(r.Number) < len(t.Partitions), "topic %q has no partition %d", t.Name, r.Number)
+	invariant.Check(r.Partition.Epoch > t.Partitions[r.Number].Epoch, "partition %d of %q went from epoch %d to %d",
+		r.Number, t.Name, t.Partitions[r.Number].Epoch, r.Partition.Epoch)
+	next := *t
+	if !b.ownPartitions[r.Topic] {
+		next.Partitions, b.ownPartitions[r.Topic] = slices.Clone(t.Partitions), true
+	}
+	next.Partitions[r.Number] = r.Partition
+	b.put(&next)
+}
+
+func (b *builder) quotaChanged(r QuotaChanged) {
+	own(&b.image.Quotas, &b.ownQuotas)
+	quotas := b.image.Quotas[r.Entity]
+	if !b.ownQuotasOf[r.Entity] {
+		quotas, b.ownQuotasOf[r.Entity] = maps.Clone(quotas), true
+	}
+	if r.Value == nil {
+		delete(quotas, r.Key)
+	} else {
+		if quotas == nil {
+			quotas = make(map[string]float64, 1)
+		}
+		quotas[r.Key] = *r.Value
+	}
+	if len(quotas) == 0 { // no empty maps: equal states are equal images
+		delete(b.image.Quotas, r.Entity)
+		return
+	}
+	b.image.Quotas[r.Entity] = quotas
 }
 
 func (b *builder) configChanged(r ConfigChanged) {
@@ -104,15 +167,11 @@ func (b *builder) configChanged(r ConfigChanged) {
 		b.ownTopicConfigs[r.Topic] = true
 		b.put(&next)
 	case ScopeBroker:
-		if !b.ownBrokerConfigs {
-			b.image.BrokerConfigs, b.ownBrokerConfigs = maps.Clone(b.image.BrokerConfigs), true
-		}
+		own(&b.image.BrokerConfigs, &b.ownBrokerConfigs)
 		setOrDelete(b.image.BrokerConfigs, r.Broker, changed(b.image.BrokerConfigs[r.Broker], b.ownConfigsOfBroker[r.Broker], r))
 		b.ownConfigsOfBroker[r.Broker] = true
 	case ScopeGroup:
-		if !b.ownGroupConfigs {
-			b.image.GroupConfigs, b.ownGroupConfigs = maps.Clone(b.image.GroupConfigs), true
-		}
+		own(&b.image.GroupConfigs, &b.ownGroupConfigs)
 		setOrDelete(b.image.GroupConfigs, r.Group, changed(b.image.GroupConfigs[r.Group], b.ownConfigsOfGroup[r.Group], r))
 		b.ownConfigsOfGroup[r.Group] = true
 	default:

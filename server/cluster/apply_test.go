@@ -25,6 +25,9 @@ func TestApplyLeavesTheImageAsItWas(t *testing.T) {
 		TopicCreated{topicWith(2, "b", 1)},
 		ConfigChanged{Scope: ScopeBroker, Broker: 1, Key: "k", Value: value("1")},
 		ConfigChanged{Scope: ScopeGroup, Group: "g", Key: "k", Value: value("1")},
+		BrokerUnregistered{3},
+		FeatureSet{"f", 1},
+		QuotaChanged{Entity: QuotaEntity{}, Key: "k", Value: bound(1)},
 	})
 	before := base.Snapshot()
 	for _, r := range []Record{
@@ -39,6 +42,14 @@ func TestApplyLeavesTheImageAsItWas(t *testing.T) {
 		ConfigChanged{Scope: ScopeBroker, Broker: 1, Key: "k"},
 		ConfigChanged{Scope: ScopeGroup, Group: "g", Key: "l", Value: value("2")},
 		ProducerIDsAllocated{1000},
+		PartitionChanged{Topic: TopicID{1}, Number: 1, Partition: Partition{Replicas: []raft.NodeID{2}, Epoch: 1}},
+		BrokerUnregistered{1},
+		BrokerUnregistered{2},
+		BrokerRegistered{Broker{ID: 3, Host: "back"}},
+		FeatureSet{"f", 2},
+		QuotaChanged{Entity: QuotaEntity{}, Key: "k", Value: bound(2)},
+		QuotaChanged{Entity: QuotaEntity{}, Key: "k"},
+		QuotaChanged{Entity: QuotaEntity{IP: QuotaName{Match: QuotaDefault}}, Key: "k", Value: bound(1)},
 	} {
 		next := base.Apply(2, []Record{r})
 		if next.Version != 2 {
@@ -76,10 +87,16 @@ func TestApplyManyRecordsToOneTopic(t *testing.T) {
 		ConfigChanged{Scope: ScopeTopic, Topic: TopicID{1}, Key: "y", Value: value("2")},
 		PartitionsAdded{Topic: TopicID{1}, First: 1, Partitions: []Partition{{Replicas: []raft.NodeID{2}}}},
 		ConfigChanged{Scope: ScopeTopic, Topic: TopicID{1}, Key: "x"},
+		PartitionChanged{Topic: TopicID{1}, Partition: Partition{Replicas: []raft.NodeID{3}, Epoch: 1}},
+		PartitionChanged{Topic: TopicID{1}, Number: 1, Partition: Partition{Replicas: []raft.NodeID{3}, Epoch: 1}},
+		PartitionChanged{Topic: TopicID{1}, Partition: Partition{Replicas: []raft.NodeID{4}, Epoch: 2}},
 	})
 	got := next.TopicsByName["a"]
 	if want := map[string]string{"y": "2"}; !reflect.DeepEqual(got.Configs, want) {
 		t.Errorf("configs %v, want %v", got.Configs, want)
+	}
+	if first := got.Partitions[0]; first.Epoch != 2 || first.Replicas[0] != 4 {
+		t.Errorf("first partition %+v, want the last change", first)
 	}
 	if len(got.Partitions) != 2 || len(base.TopicsByName["a"].Partitions) != 1 {
 		t.Errorf("partitions: %d now and %d before, want 2 and 1", len(got.Partitions), len(base.TopicsByName["a"].Partitions))
@@ -97,6 +114,8 @@ func TestApplyRefusesWhatCannotBe(t *testing.T) {
 		"partition again":      PartitionsAdded{Topic: TopicID{1}, First: 0, Partitions: []Partition{{}}},
 		"unknown topic config": ConfigChanged{Scope: ScopeTopic, Topic: TopicID{9}, Key: "k"},
 		"producer ids again":   ProducerIDsAllocated{999},
+		"no such partition":    PartitionChanged{Topic: TopicID{1}, Number: 1, Partition: Partition{Epoch: 1}},
+		"partition epoch back": PartitionChanged{Topic: TopicID{1}, Partition: Partition{Epoch: 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer func() {

@@ -13,6 +13,8 @@ import (
 
 func value(s string) *string { return &s }
 
+func bound(v float64) *float64 { return &v }
+
 // goldenRecords has one record of every kind and variant, with the bytes that it must have for ever.
 var goldenRecords = []struct {
 	name   string
@@ -57,6 +59,33 @@ var goldenRecords = []struct {
 		"06 01 07 20 0167 016b 01 00",
 	},
 	{"producer ids", ProducerIDsAllocated{1000}, "07 01 02 d00f"},
+	{
+		"partition moves",
+		PartitionChanged{Topic: TopicID{9}, Number: 3, Partition: Partition{
+			Replicas: []raft.NodeID{4, 2, 1}, Adding: []raft.NodeID{4}, Removing: []raft.NodeID{1}, Epoch: 70,
+		}},
+		"08 01 1b 09000000000000000000000000000000 06 8c01 03080402 0108 0102",
+	},
+	{
+		"partition settled",
+		PartitionChanged{Topic: TopicID{9}, Partition: Partition{Replicas: []raft.NodeID{300}, Epoch: 1}},
+		"08 01 17 09000000000000000000000000000000 00 02 01d804 00 00",
+	},
+	{"broker unregistered", BrokerUnregistered{300}, "09 01 02 d804"},
+	{"feature", FeatureSet{"group.version", 1}, "0a 01 0f 0d67726f75702e76657273696f6e 02"},
+	{
+		"quota",
+		QuotaChanged{
+			Entity: QuotaEntity{User: QuotaName{Match: QuotaNamed, Name: "u"}, ClientID: QuotaName{Match: QuotaDefault}},
+			Key:    "k", Value: bound(1.5),
+		},
+		"0b 01 10 010175 02 00 016b 01 3ff8000000000000",
+	},
+	{
+		"quota removed",
+		QuotaChanged{Entity: QuotaEntity{IP: QuotaName{Match: QuotaNamed, Name: ""}}, Key: "k"},
+		"0b 01 07 00 00 0100 016b 00",
+	},
 }
 
 func unhex(t testing.TB, s string) []byte {
@@ -145,6 +174,16 @@ func TestDecodeRefuses(t *testing.T) {
 		"config neither set nor removed": "01 06 01 05 04 01 016b 02",
 		"broker id of 33 bits":           "01 06 01 09 04 8080808020 016b 00",
 		"endless varint":                 "01 07 01 0b ffffffffffffffffffffff",
+		"partition without replicas":     "01 08 01 15 09000000000000000000000000000000 00 02 00 00 00",
+		"replica twice":                  "01 08 01 17 09000000000000000000000000000000 00 02 020202 00 00",
+		"adding that is no replica":      "01 08 01 18 09000000000000000000000000000000 00 02 020204 0106 00",
+		"all removed":                    "01 08 01 17 09000000000000000000000000000000 00 02 0102 00 0102",
+		"all new":                        "01 08 01 17 09000000000000000000000000000000 00 02 0102 0102 00",
+		"partition epoch 0":              "01 08 01 16 09000000000000000000000000000000 00 00 0102 00 00",
+		"feature level of 17 bits":       "01 0a 01 05 0166 808008",
+		"quota entity of unknown kind":   "01 0b 01 06 03 00 00 016b 00",
+		"quota neither set nor removed":  "01 0b 01 06 00 00 00 016b 02",
+		"quota not a number":             "01 0b 01 0e 00 00 00 016b 01 7ff8000000000001",
 	} {
 		if r, err := decodeRecords(unhex(t, list)); err == nil {
 			t.Errorf("%s: decoded %+v", name, r)
@@ -154,6 +193,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 func TestRestoreRefuses(t *testing.T) {
 	topic := TopicCreated{Topic{ID: TopicID{1}, Name: "t"}}
+	moved := Partition{Replicas: []raft.NodeID{2}, Epoch: 1}
 	for name, records := range map[string][]Record{
 		"topic twice":           {topic, topic},
 		"name twice":            {topic, TopicCreated{Topic{ID: TopicID{2}, Name: "t"}}},
@@ -161,6 +201,12 @@ func TestRestoreRefuses(t *testing.T) {
 		"partitions":            {topic, PartitionsAdded{Topic: TopicID{1}}},
 		"stray topic config":    {ConfigChanged{Scope: ScopeTopic, Key: "k", Value: value("v")}},
 		"two cluster ids":       {ClusterIDSet{"a"}, ClusterIDSet{"b"}},
+		"partition of no topic": {PartitionChanged{Topic: TopicID{1}, Partition: moved}},
+		"partition twice": {
+			TopicCreated{Topic{ID: TopicID{1}, Name: "t", Partitions: []Partition{{Replicas: []raft.NodeID{1}}}}},
+			PartitionChanged{Topic: TopicID{1}, Partition: moved},
+			PartitionChanged{Topic: TopicID{1}, Partition: moved},
+		},
 		"producer ids twice":    {ProducerIDsAllocated{5}, ProducerIDsAllocated{4}},
 		"negative producer ids": {ProducerIDsAllocated{-5}},
 	} {

@@ -46,11 +46,6 @@ type Broker struct {
 	Rack        string
 }
 
-// Partition is one partition's placement. Leaders are not here: Raft elects them; see server's leader table.
-type Partition struct {
-	Replicas []raft.NodeID // the first is the preferred leader
-}
-
 // Topic is a topic or, with id CoordinatorTopic, the coordinator shards. It is immutable, like the Image that holds it: an
 // unchanged topic keeps its pointer from one image to the next, so comparing pointers tells whether it changed.
 type Topic struct {
@@ -71,6 +66,11 @@ type Image struct {
 	BrokerConfigs map[raft.NodeID]map[string]string // raft.NoNode: cluster-wide defaults
 	GroupConfigs  map[string]map[string]string
 	NextProducer  int64 // first producer id not yet handed out in a block
+	// Unregistered are the brokers that were removed from the cluster and did not come back: they hold no replicas, not even if
+	// they are among the initial brokers.
+	Unregistered map[raft.NodeID]bool
+	Features     map[string]int16                   // finalized levels; a feature that is switched off has level 0
+	Quotas       map[QuotaEntity]map[string]float64 // by Kafka's name of the quota, such as producer_byte_rate
 }
 
 // NewImage returns the image of a cluster in which nothing happened yet.
@@ -81,6 +81,9 @@ func NewImage() *Image {
 		TopicsByName:  map[string]*Topic{},
 		BrokerConfigs: map[raft.NodeID]map[string]string{},
 		GroupConfigs:  map[string]map[string]string{},
+		Unregistered:  map[raft.NodeID]bool{},
+		Features:      map[string]int16{},
+		Quotas:        map[QuotaEntity]map[string]float64{},
 	}
 }
 
@@ -92,6 +95,9 @@ func (img *Image) Partition(id TopicID, p int32) (partition Partition, ok bool) 
 	}
 	return t.Partitions[p], true
 }
+
+// Feature returns the finalized level of a feature (KIP-584), 0 when it is off or was never finalized.
+func (img *Image) Feature(name string) int16 { return img.Features[name] }
 
 // SortedBrokers returns the registered brokers by ascending id.
 func (img *Image) SortedBrokers() []Broker {

@@ -16,6 +16,10 @@ const (
 	kindPartitionsAdded      recordKind = 5
 	kindConfigChanged        recordKind = 6
 	kindProducerIDsAllocated recordKind = 7
+	kindPartitionChanged     recordKind = 8
+	kindBrokerUnregistered   recordKind = 9
+	kindFeatureSet           recordKind = 10
+	kindQuotaChanged         recordKind = 11
 )
 
 // ClusterIDSet names the cluster. It happens once, by the first leader.
@@ -61,6 +65,30 @@ const (
 // ProducerIDsAllocated says that all producer ids below Next are taken.
 type ProducerIDsAllocated struct{ Next int64 }
 
+// PartitionChanged says where a partition is from now on: a reassignment began, was replaced by another, went back or ended.
+// Its Epoch is higher than what the partition had.
+type PartitionChanged struct {
+	Topic     TopicID
+	Number    int32
+	Partition Partition
+}
+
+// BrokerUnregistered says that a broker was removed from the cluster for good, or until it registers again.
+type BrokerUnregistered struct{ ID raft.NodeID }
+
+// FeatureSet says which level of a feature is finalized; 0 switches it off.
+type FeatureSet struct {
+	Name  string
+	Level int16
+}
+
+// QuotaChanged says that one quota of an entity was set, or removed (Value nil).
+type QuotaChanged struct {
+	Entity QuotaEntity
+	Key    string // Kafka's name, such as producer_byte_rate
+	Value  *float64
+}
+
 func (ClusterIDSet) kind() recordKind         { return kindClusterIDSet }
 func (BrokerRegistered) kind() recordKind     { return kindBrokerRegistered }
 func (TopicCreated) kind() recordKind         { return kindTopicCreated }
@@ -68,3 +96,7 @@ func (TopicDeleted) kind() recordKind         { return kindTopicDeleted }
 func (PartitionsAdded) kind() recordKind      { return kindPartitionsAdded }
 func (ConfigChanged) kind() recordKind        { return kindConfigChanged }
 func (ProducerIDsAllocated) kind() recordKind { return kindProducerIDsAllocated }
+func (PartitionChanged) kind() recordKind     { return kindPartitionChanged }
+func (BrokerUnregistered) kind() recordKind   { return kindBrokerUnregistered }
+func (FeatureSet) kind() recordKind           { return kindFeatureSet }
+func (QuotaChanged) kind() recordKind         { return kindQuotaChanged }

@@ -84,6 +84,15 @@ func (e *encoder) record(r Record) {
 		e.configChanged(r)
 	case ProducerIDsAllocated:
 		e.Varint(r.Next)
+	case PartitionChanged:
+		e.partitionChanged(r)
+	case BrokerUnregistered:
+		e.Varint(int64(r.ID))
+	case FeatureSet:
+		e.Str(r.Name)
+		e.Varint(int64(r.Level))
+	case QuotaChanged:
+		e.quotaChanged(r)
 	default:
 		invariant.Check(false, "unknown record %T", r)
 	}
@@ -107,6 +116,14 @@ func (d *decoder) readRecord(kind recordKind) Record {
 		return d.configChanged()
 	case kindProducerIDsAllocated:
 		return ProducerIDsAllocated{Next: d.Varint()}
+	case kindPartitionChanged:
+		return d.partitionChanged()
+	case kindBrokerUnregistered:
+		return BrokerUnregistered{ID: raft.NodeID(d.I32())}
+	case kindFeatureSet:
+		return FeatureSet{Name: d.Str(), Level: d.i16()}
+	case kindQuotaChanged:
+		return d.quotaChanged()
 	}
 	d.Fail(errors.New("kind is not known to this release"))
 	return nil
@@ -115,10 +132,7 @@ func (d *decoder) readRecord(kind recordKind) Record {
 func (e *encoder) partitions(ps []Partition) {
 	e.Uvarint(uint64(len(ps)))
 	for _, p := range ps {
-		e.Uvarint(uint64(len(p.Replicas)))
-		for _, r := range p.Replicas {
-			e.Varint(int64(r))
-		}
+		e.nodes(p.Replicas)
 	}
 }
 
@@ -126,11 +140,59 @@ func (d *decoder) partitions() []Partition {
 	ps := make([]Partition, d.Count(1))
 	for i := range ps {
 		ps[i].Replicas = make([]raft.NodeID, d.Count(1))
-		for j := range ps[i].Replicas {
-			ps[i].Replicas[j] = raft.NodeID(d.I32())
-		}
+		d.nodes(ps[i].Replicas)
 	}
 	return ps
+}
+
+func (e *encoder) nodes(ids []raft.NodeID) {
+	e.Uvarint(uint64(len(ids)))
+	for _, id := range ids {
+		e.Varint(int64(id))
+	}
+}
+
+func (d *decoder) nodes(ids []raft.NodeID) {
+	for i := range ids {
+		ids[i] = raft.NodeID(d.I32())
+	}
+}
+
+func (e *encoder) partitionChanged(r PartitionChanged) {
+	e.ID(r.Topic)
+	e.Varint(int64(r.Number))
+	e.Varint(int64(r.Partition.Epoch))
+	e.nodes(r.Partition.Replicas)
+	e.nodes(r.Partition.Adding)
+	e.nodes(r.Partition.Removing)
+}
+
+func (d *decoder) partitionChanged() PartitionChanged {
+	r := PartitionChanged{Topic: d.ID(), Number: d.I32()}
+	p := &r.Partition
+	p.Epoch = d.I32()
+	for _, list := range []*[]raft.NodeID{&p.Replicas, &p.Adding, &p.Removing} {
+		if n := d.Count(1); n > 0 {
+			*list = make([]raft.NodeID, n)
+			d.nodes(*list)
+		}
+	}
+	if d.Err == nil {
+		if err := p.check(); err != nil {
+			d.Fail(err)
+		}
+	}
+	return r
+}
+
+// i16 takes a signed varint that fits in 16 bits.
+func (d *decoder) i16() int16 {
+	v := d.Varint()
+	if v != int64(int16(v)) {
+		d.Fail(fmt.Errorf("number %d does not fit in 16 bits", v))
+		return 0
+	}
+	return int16(v)
 }
 
 // configs are written in the order of their keys: the same topic always has the same bytes.

@@ -40,11 +40,20 @@ func (img *Image) records() []Record {
 	if img.ClusterID != "" {
 		records = append(records, ClusterIDSet{img.ClusterID})
 	}
+	for _, id := range slices.Sorted(maps.Keys(img.Unregistered)) {
+		records = append(records, BrokerUnregistered{id})
+	}
 	for _, b := range img.SortedBrokers() {
 		records = append(records, BrokerRegistered{b})
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(img.Topics), TopicID.Compare) {
-		records = append(records, TopicCreated{*img.Topics[id]})
+		t := img.Topics[id]
+		records = append(records, TopicCreated{*t})
+		for i, p := range t.Partitions {
+			if p.Epoch > 0 {
+				records = append(records, PartitionChanged{Topic: id, Number: int32(i), Partition: p})
+			}
+		}
 	}
 	for _, broker := range slices.Sorted(maps.Keys(img.BrokerConfigs)) {
 		records = appendConfigs(records, img.BrokerConfigs[broker], ConfigChanged{Scope: ScopeBroker, Broker: broker})
@@ -54,6 +63,16 @@ func (img *Image) records() []Record {
 	}
 	if img.NextProducer != 0 {
 		records = append(records, ProducerIDsAllocated{img.NextProducer})
+	}
+	for _, name := range slices.Sorted(maps.Keys(img.Features)) {
+		records = append(records, FeatureSet{Name: name, Level: img.Features[name]})
+	}
+	for _, entity := range slices.SortedFunc(maps.Keys(img.Quotas), QuotaEntity.compare) {
+		quotas := img.Quotas[entity]
+		for _, key := range slices.Sorted(maps.Keys(quotas)) {
+			v := quotas[key]
+			records = append(records, QuotaChanged{Entity: entity, Key: key, Value: &v})
+		}
 	}
 	return records
 }
@@ -71,7 +90,8 @@ func appendConfigs(records []Record, configs map[string]string, r ConfigChanged)
 // consists of, each once.
 func restorable(records []Record) error {
 	var clusterIDs, blocks int
-	ids, names := map[TopicID]bool{}, map[string]bool{"": false}
+	names := map[string]bool{"": false}
+	unchanged := map[TopicID][2]int{} // from which number on a topic's partitions have not changed yet, and how many it has
 	for _, r := range records {
 		switch r := r.(type) {
 		case ClusterIDSet:
@@ -82,15 +102,20 @@ func restorable(records []Record) error {
 				return fmt.Errorf("%w: next producer id %d", ErrCorrupt, r.Next)
 			}
 		case TopicCreated:
-			if ids[r.Topic.ID] || names[r.Topic.Name] {
+			if _, twice := unchanged[r.Topic.ID]; twice || names[r.Topic.Name] {
 				return fmt.Errorf("%w: topic %q (%s) twice", ErrCorrupt, r.Topic.Name, r.Topic.ID)
 			}
-			ids[r.Topic.ID], names[r.Topic.Name] = true, r.Topic.Name != ""
+			unchanged[r.Topic.ID], names[r.Topic.Name] = [2]int{0, len(r.Topic.Partitions)}, r.Topic.Name != ""
+		case PartitionChanged:
+			if left := unchanged[r.Topic]; int(r.Number) < left[0] || int(r.Number) >= left[1] {
+				return fmt.Errorf("%w: partition %d of topic %s twice, or of no topic", ErrCorrupt, r.Number, r.Topic)
+			}
+			unchanged[r.Topic] = [2]int{int(r.Number) + 1, unchanged[r.Topic][1]}
 		case ConfigChanged:
 			if r.Scope == ScopeTopic {
 				return fmt.Errorf("%w: a topic's config apart from its topic", ErrCorrupt)
 			}
-		case BrokerRegistered:
+		case BrokerRegistered, BrokerUnregistered, FeatureSet, QuotaChanged:
 		default:
 			return fmt.Errorf("%w: a %T in a snapshot", ErrCorrupt, r)
 		}

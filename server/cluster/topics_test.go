@@ -3,12 +3,15 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"balsa/raft"
 )
 
 func creation7(topics ...kmsg.CreateTopicsRequestTopic) *kmsg.CreateTopicsRequest {
@@ -172,8 +175,9 @@ func TestCreateTopicByHand(t *testing.T) {
 	if got.ErrorCode != 0 || got.NumPartitions != 2 || got.ReplicationFactor != 2 {
 		t.Errorf("answer %+v", got)
 	}
-	if p := fmt.Sprint(w.image.TopicsByName["t"].Partitions); p != "[{[3 1]} {[2 3]}]" {
-		t.Errorf("placed %s", p)
+	want := []Partition{{Replicas: []raft.NodeID{3, 1}}, {Replicas: []raft.NodeID{2, 3}}}
+	if p := w.image.TopicsByName["t"].Partitions; !reflect.DeepEqual(p, want) {
+		t.Errorf("placed %+v, want %+v", p, want)
 	}
 }
 
