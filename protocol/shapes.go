@@ -30,6 +30,7 @@ var shapes = compileShapes(map[kmsg.Key]string{
 	kmsg.DeleteTopics:            `[s]@-5 [{s 16}]@6+ 4`,
 	kmsg.DeleteRecords:           `[{s [{4 8}]}] 4`,
 	kmsg.InitProducerID:          `s 4 8@3+ 2@3+`,
+	kmsg.TxnOffsetCommit:         `s s 8 2 4@3+ s@3+ s@3+ [{s@-5 16@6+ [{4 8 4@2+ s}]}]`,
 	kmsg.OffsetForLeaderEpoch:    `4@3+ [{s [{4 4@2+ 4}]}]`,
 	kmsg.DescribeConfigs:         `[{1 s [s]}] 1@1+ 1@3+`,
 	kmsg.AlterConfigs:            `[{1 s [{s s}]}] 1`,

@@ -178,6 +178,12 @@ func (b *fakeBroker) EpochEnd(log.Epoch, log.Epoch) (log.Epoch, log.Offset, erro
 func (b *fakeBroker) DeleteRecords(context.Context, log.Offset) (log.Offset, error) {
 	return 0, nil
 }
+func (b *fakeBroker) CommitTransactional(
+	_ context.Context, _ handler.Client, req *kmsg.TxnOffsetCommitRequest, _ func(context.Context, int32) error,
+) kmsg.Response {
+	return req.ResponseKind()
+}
+
 func (b *fakeBroker) Size() int64 { return b.fileSize }
 
 // serve opens a listener for b on loopback; it is shut down with the test.

@@ -93,7 +93,7 @@ func (s *Server) open() error {
 	}
 	syncer := raft.NewSyncer(syncConcurrency)
 	s.coordinator, err = coordinator.New(coordinator.Config{
-		Node: s.node, Group: groupConfig(s.config.Groups), Image: s.machine.Image,
+		Node: s.node, Group: groupConfig(s.config.Groups, s.config.Log), Image: s.machine.Image,
 		CommitTimeout: coordinator.DefaultCommitTimeout, Logger: s.logger,
 	})
 	if err != nil {
@@ -253,8 +253,9 @@ func (s *Server) openListener() error {
 	return err
 }
 
-func groupConfig(c config.Groups) group.Config {
+func groupConfig(c config.Groups, l config.Log) group.Config {
 	g := group.DefaultConfig()
+	g.ProducerIDExpiration = l.ProducerIDExpiry
 	g.InitialRebalanceDelay = c.InitialRebalanceDelay
 	g.MinSessionTimeout, g.MaxSessionTimeout = c.MinSessionTimeout, c.MaxSessionTimeout
 	g.MaxSize, g.OffsetsRetention = int32(c.MaxGroupSize), c.OffsetsRetention

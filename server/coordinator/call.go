@@ -32,6 +32,11 @@ func (c *call) errorResponse(err *kerr.Error) kmsg.Response {
 		if err == kerr.CoordinatorLoadInProgress {
 			return c.req.ResponseKind()
 		}
+	case *kmsg.TxnOffsetCommitRequest:
+		// Producers before 2.0 do not know that a coordinator loads.
+		if err == kerr.CoordinatorLoadInProgress && c.req.GetVersion() < 2 {
+			err = kerr.CoordinatorNotAvailable
+		}
 	case *kmsg.OffsetFetchRequest:
 		// Java consumers before 3.9 do not retry on COORDINATOR_NOT_AVAILABLE here.
 		if err == kerr.CoordinatorNotAvailable {

@@ -165,19 +165,27 @@ func (h *Host) one(ctx context.Context, client group.Client, id string, req kmsg
 // send hands a request to the shard of a group.
 func (h *Host) send(client group.Client, id string, req kmsg.Request) *call {
 	c := newCall(req)
+	if _, s, err := h.shardOf(id); err != nil {
+		c.fail(err)
+	} else {
+		s.handle(client, c)
+	}
+	return c
+}
+
+// shardOf returns the shard of a group.
+func (h *Host) shardOf(id string) (int32, *shard, *kerr.Error) {
 	n := h.Shard(id)
 	h.mu.Lock()
 	s := h.shards[n]
 	h.mu.Unlock()
 	switch {
 	case n < 0:
-		c.fail(kerr.CoordinatorNotAvailable)
+		return n, nil, kerr.CoordinatorNotAvailable
 	case s == nil:
-		c.fail(kerr.NotCoordinator)
-	default:
-		s.handle(client, c)
+		return n, nil, kerr.NotCoordinator
 	}
-	return c
+	return n, s, nil
 }
 
 func (h *Host) all() []*shard {

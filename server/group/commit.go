@@ -37,7 +37,7 @@ func (l *Leader) commitOffsets(now time.Time, req *kmsg.OffsetCommitRequest, rep
 		}
 	}
 	err := l.validateCommit(now, req)
-	if err == nil && commitBytes(req, records) > l.env.Config.MaxRecordBytes {
+	if err == nil && commitBytes(req.Group, records) > l.env.Config.MaxRecordBytes {
 		err = kerr.InvalidCommitOffsetSize
 	}
 	if err != nil {
@@ -95,15 +95,19 @@ func (l *Leader) commitRecords(now time.Time, req *kmsg.OffsetCommitRequest, res
 }
 
 // offsetOverhead is what a commit record takes besides its strings, at most.
-const offsetOverhead = 80
+const offsetOverhead = 96
 
 // commitBytes bounds what the records of a commit take. A request may name the same partition any number of times, so
 // that its own size says little.
-func commitBytes(req *kmsg.OffsetCommitRequest, records []record) int {
-	n := len(records) * (offsetOverhead + len(req.Group))
+func commitBytes(group string, records []record) int {
+	n := len(records) * (offsetOverhead + len(group))
 	for _, r := range records {
-		o := r.(offsetCommitted)
-		n += len(o.topic) + len(o.offset.Metadata)
+		switch r := r.(type) {
+		case offsetCommitted:
+			n += len(r.topic) + len(r.offset.Metadata)
+		case offsetPending:
+			n += len(r.topic) + len(r.offset.Metadata)
+		}
 	}
 	return n
 }

@@ -21,6 +21,7 @@ type Config struct {
 	OffsetMetadataMaxBytes        int           // offset.metadata.max.bytes, counted like Java's String.length
 	OffsetsRetention              time.Duration // offsets.retention.minutes
 	OffsetsRetentionCheckInterval time.Duration // offsets.retention.check.interval.ms
+	ProducerIDExpiration          time.Duration // producer.id.expiration.ms, of producers that commit in transactions
 	// MaxRecordBytes bounds what one request can make us write. For SyncGroup that is the group's record: all members'
 	// subscriptions and assignments together; beyond it the answer is UNKNOWN_SERVER_ERROR. For OffsetCommit it is all
 	// offsets together; beyond it the answer is INVALID_COMMIT_OFFSET_SIZE. Kafka answers so beyond max.message.bytes.
@@ -39,6 +40,7 @@ func DefaultConfig() Config {
 		OffsetMetadataMaxBytes:        4096,
 		OffsetsRetention:              7 * 24 * time.Hour,
 		OffsetsRetentionCheckInterval: 10 * time.Minute,
+		ProducerIDExpiration:          24 * time.Hour,
 		MaxRecordBytes:                16 << 20,
 	}
 }
@@ -61,6 +63,8 @@ func (c Config) Validate() error {
 	check(c.OffsetsRetention >= time.Minute, "offsets.retention.minutes must be at least 1, is %v", c.OffsetsRetention)
 	check(c.OffsetsRetentionCheckInterval >= time.Millisecond,
 		"offsets.retention.check.interval.ms must be at least 1, is %v", c.OffsetsRetentionCheckInterval)
+	check(c.ProducerIDExpiration >= time.Millisecond,
+		"producer.id.expiration.ms must be at least 1, is %v", c.ProducerIDExpiration)
 	check(c.MaxRecordBytes >= 1<<10, "the group record limit must be at least 1 KiB, is %d", c.MaxRecordBytes)
 	return errors.Join(errs...)
 }

@@ -56,13 +56,14 @@ func (l *Leader) deleteOffsets(req *kmsg.OffsetDeleteRequest, reply Reply) {
 		for _, rp := range rt.Partitions {
 			p := kmsg.NewOffsetDeleteResponseTopicPartition()
 			p.Partition = rp.Partition
-			_, committed := l.state.groups[req.Group].offset(rt.Topic, rp.Partition)
+			s := l.state.groups[req.Group]
+			_, committed := s.offset(rt.Topic, rp.Partition)
 			switch {
 			case rp.Partition < 0 || rp.Partition >= partitions:
 				p.ErrorCode = kerr.UnknownTopicOrPartition.Code
 			case g.isSubscribed(rt.Topic):
 				p.ErrorCode = kerr.GroupSubscribedToTopic.Code
-			case committed || l.writing[req.Group] > 0: // what is being written may be a commit of this partition
+			case committed || s.unstable(rt.Topic, rp.Partition) || l.writing[req.Group] > 0: // what is being written may be a commit of this partition
 				records = append(records, offsetDeleted{req.Group, rt.Topic, rp.Partition})
 			}
 			t.Partitions = append(t.Partitions, p)

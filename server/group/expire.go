@@ -13,6 +13,7 @@ const maxRecordsPerWrite = 1000
 func (l *Leader) checkRetention(now time.Time) {
 	l.timers.schedule(&l.retention, now.Add(l.env.Config.OffsetsRetentionCheckInterval))
 	l.DeleteOrphans(now)
+	l.expireProducers(now)
 	for id := range sorted(l.state.groups) {
 		// What is being written may be a fresh commit; there is always a next check.
 		if g := l.find(id); g != nil && l.writing[id] == 0 {
@@ -31,10 +32,10 @@ func (l *Leader) checkRetention(now time.Time) {
 func (l *Leader) expireOffsets(g *liveGroup, now time.Time) {
 	s := l.state.groups[g.id]
 	var records []record
-	kept := false
+	kept := len(s.pending) > 0
 	for topic, partitions := range sorted(s.offsets) {
 		for partition, o := range sorted(partitions) {
-			if l.expired(g, topic, o, now) {
+			if l.expired(g, topic, o, now) && !s.unstable(topic, partition) {
 				records = append(records, offsetDeleted{g.id, topic, partition})
 			} else {
 				kept = true
@@ -83,20 +84,36 @@ func (l *Leader) DeleteOrphans(_ time.Time) {
 		if l.writing[id] > 0 {
 			continue
 		}
-		var records []record
-		for topic, partitions := range s.offsets {
-			topicID, _, exists := topics.ByName(topic)
-			for partition, o := range sorted(partitions) {
-				if !exists || o.TopicID != topicID {
-					records = append(records, offsetDeleted{id, topic, partition})
-				}
-			}
-		}
+		records := s.orphans(id, topics)
 		if len(records) > 0 {
 			l.env.Logger.Info("offsets of deleted topics are deleted", "group", id, "offsets", len(records))
 			l.deleteRecords(id, records)
 		}
 	}
+}
+
+// orphans returns what deletes the offsets of topics that are gone, pending ones too. Deleting an offset drops all that is
+// pending for the partition: where that is for a newer topic of the name, it waits.
+func (g *stored) orphans(id string, topics Topics) (records []record) {
+	orphan := func(topic string, o Offset) bool {
+		topicID, _, exists := topics.ByName(topic)
+		return !exists || o.TopicID != topicID
+	}
+	for topic, partitions := range sorted(g.offsets) {
+		for partition, o := range sorted(partitions) {
+			if orphan(topic, o) && !g.unstable(topic, partition) {
+				records = append(records, offsetDeleted{id, topic, partition})
+			}
+		}
+	}
+	for topic, partitions := range sorted(g.pending) {
+		for partition, pending := range sorted(partitions) {
+			if orphan(topic, pending[len(pending)-1].offset) {
+				records = append(records, offsetDeleted{id, topic, partition})
+			}
+		}
+	}
+	return records
 }
 
 func (l *Leader) deleteRecords(group string, records []record) {

@@ -11,13 +11,13 @@ import (
 const fetchTopicID = 10
 
 // fetchOffsets answers for one group, req.Groups[0]. With RequireStable the answer waits for the commits of the group
-// that are on their way, so that a consumer that takes over a partition sees the last commit of who had it before
-// (KIP-447).
+// that are on their way, so that a consumer that takes over a partition sees the last commit of who had it before; a
+// partition for which a transaction is open is in error then, and the client comes back (KIP-447).
 func (l *Leader) fetchOffsets(req *kmsg.OffsetFetchRequest, reply Reply) {
 	asked := req.Groups[0]
 	answer := func() {
 		resp := kmsg.NewPtrOffsetFetchResponse()
-		resp.Groups = []kmsg.OffsetFetchResponseGroup{l.fetched(asked, req.Version)}
+		resp.Groups = []kmsg.OffsetFetchResponseGroup{l.fetched(asked, req.Version, req.RequireStable)}
 		reply(resp)
 	}
 	if !req.RequireStable || l.writing[asked.Group] == 0 {
@@ -33,7 +33,7 @@ func (l *Leader) fetchOffsets(req *kmsg.OffsetFetchRequest, reply Reply) {
 	})
 }
 
-func (l *Leader) fetched(asked kmsg.OffsetFetchRequestGroup, version int16) kmsg.OffsetFetchResponseGroup {
+func (l *Leader) fetched(asked kmsg.OffsetFetchRequestGroup, version int16, stable bool) kmsg.OffsetFetchResponseGroup {
 	resp := kmsg.NewOffsetFetchResponseGroup()
 	resp.Group = asked.Group
 	s := l.state.groups[asked.Group]
@@ -42,7 +42,7 @@ func (l *Leader) fetched(asked kmsg.OffsetFetchRequestGroup, version int16) kmsg
 	}
 	topics := l.env.Topics()
 	if asked.Topics == nil {
-		resp.Topics = fetchedAll(s, topics, version)
+		resp.Topics = fetchedAll(s, topics, version, stable)
 		return resp
 	}
 	for _, at := range asked.Topics {
@@ -57,6 +57,8 @@ func (l *Leader) fetched(asked kmsg.OffsetFetchRequestGroup, version int16) kmsg
 			switch {
 			case version >= fetchTopicID && err != nil:
 				p.ErrorCode = err.Code
+			case stable && s.unstable(name, partition):
+				p.ErrorCode = kerr.UnstableOffsetCommit.Code
 			case ok && (err != nil || o.TopicID == id):
 				p = fetchedOffset(partition, o)
 			}
@@ -69,7 +71,7 @@ func (l *Leader) fetched(asked kmsg.OffsetFetchRequestGroup, version int16) kmsg
 
 // fetchedAll returns everything that a group has committed. Topics that are gone have no id to be named by in versions
 // that name topics so.
-func fetchedAll(s *stored, topics Topics, version int16) []kmsg.OffsetFetchResponseGroupTopic {
+func fetchedAll(s *stored, topics Topics, version int16, stable bool) []kmsg.OffsetFetchResponseGroupTopic {
 	all := []kmsg.OffsetFetchResponseGroupTopic{}
 	if s == nil {
 		return all
@@ -82,7 +84,13 @@ func fetchedAll(s *stored, topics Topics, version int16) []kmsg.OffsetFetchRespo
 		t := kmsg.NewOffsetFetchResponseGroupTopic()
 		t.Topic, t.TopicID = name, id
 		for partition, o := range sorted(partitions) {
-			if !exists || o.TopicID == id {
+			switch {
+			case exists && o.TopicID != id:
+			case stable && s.unstable(name, partition):
+				p := noOffset(partition)
+				p.ErrorCode = kerr.UnstableOffsetCommit.Code
+				t.Partitions = append(t.Partitions, p)
+			default:
 				t.Partitions = append(t.Partitions, fetchedOffset(partition, o))
 			}
 		}

@@ -48,21 +48,29 @@ type Leader struct {
 	// deleting counts the deletions on their way, by group: such a group's durable part is as good as gone.
 	deleting map[string]int
 	// writing counts all records on their way, by group: what State says of such a group is about to change.
-	writing   map[string]int
-	writes    []Write
-	timers    timers
-	retention timer
+	writing map[string]int
+	// verifying, committing and ending are what is under way of transactions, by producer id: commits whose transaction is
+	// being verified, pending offsets being written, ends being written.
+	verifying  map[int64]map[*Verification]struct{}
+	committing map[int64]int
+	ending     map[int64]int
+	writes     []Write
+	timers     timers
+	retention  timer
 }
 
 // NewLeader starts to coordinate the groups of state, which the host goes on replaying records into. Every member gets a
 // full session timeout from now on.
 func NewLeader(env Environment, state *State, now time.Time) *Leader {
 	l := &Leader{
-		env:      env,
-		state:    state,
-		groups:   map[string]*liveGroup{},
-		deleting: map[string]int{},
-		writing:  map[string]int{},
+		env:        env,
+		state:      state,
+		groups:     map[string]*liveGroup{},
+		deleting:   map[string]int{},
+		writing:    map[string]int{},
+		verifying:  map[int64]map[*Verification]struct{}{},
+		committing: map[int64]int{},
+		ending:     map[int64]int{},
 	}
 	for id, s := range sorted(state.groups) {
 		if s.membership != nil && len(s.membership.Members) > 0 {
@@ -171,7 +179,7 @@ func (l *Leader) load(id string) *liveGroup {
 	return g
 }
 
-// write asks for records of one group to be written.
+// write asks for records of one group to be written, or with "" of none in particular.
 func (l *Leader) write(group string, records []record, offsetsOnly bool, done func(now time.Time, err *kerr.Error)) {
 	encoded := make([][]byte, len(records))
 	for i, r := range records {
@@ -203,7 +211,7 @@ func (l *Leader) afterWrites(mark int, answer func(err *kerr.Error)) {
 	}
 }
 
-func count(m map[string]int, key string, by int) {
+func count[K comparable](m map[K]int, key K, by int) {
 	if m[key] += by; m[key] == 0 {
 		delete(m, key)
 	}

@@ -6,14 +6,18 @@ import (
 	"balsa/internal/wire"
 )
 
-// recordKind is the first byte of a record. The numbers are on disk: never reuse one.
+// recordKind is the first byte of a record. The numbers are on disk: never reuse one. From 64 on they are those of the
+// transactions that share the shard.
 type recordKind byte
 
 const (
-	recordOffsetCommitted recordKind = 1
-	recordOffsetDeleted   recordKind = 2
-	recordGroupStored     recordKind = 3
-	recordGroupDeleted    recordKind = 4
+	recordOffsetCommitted   recordKind = 1
+	recordOffsetDeleted     recordKind = 2
+	recordGroupStored       recordKind = 3
+	recordGroupDeleted      recordKind = 4
+	recordOffsetPending     recordKind = 5
+	recordTransactionEnded  recordKind = 6
+	recordProducerForgotten recordKind = 7
 )
 
 // recordVersion is the second byte of a record. A release that changes a layout counts it up and keeps reading the old.
@@ -61,6 +65,10 @@ func encodeRecord(r record) []byte {
 func (r offsetCommitted) append(e *encoder) {
 	e.U8(byte(recordOffsetCommitted))
 	e.U8(recordVersion)
+	r.appendFields(e)
+}
+
+func (r offsetCommitted) appendFields(e *encoder) {
 	e.Str(r.group)
 	e.Str(r.topic)
 	e.Varint(int64(r.partition))
@@ -105,6 +113,30 @@ func (r groupStored) append(e *encoder) {
 	}
 }
 
+func (r offsetPending) append(e *encoder) {
+	e.U8(byte(recordOffsetPending))
+	e.U8(recordVersion)
+	e.Varint(r.producerID)
+	e.Varint(int64(r.epoch))
+	r.appendFields(e)
+}
+
+func (r transactionEnded) append(e *encoder) {
+	e.U8(byte(recordTransactionEnded))
+	e.U8(recordVersion)
+	e.Varint(r.producerID)
+	e.Varint(int64(r.epoch))
+	e.Varint(int64(r.coordinatorEpoch))
+	e.flag(r.commit)
+	e.Varint(r.time)
+}
+
+func (r producerForgotten) append(e *encoder) {
+	e.U8(byte(recordProducerForgotten))
+	e.U8(recordVersion)
+	e.Varint(r.producerID)
+}
+
 func (r groupDeleted) append(e *encoder) {
 	e.U8(byte(recordGroupDeleted))
 	e.U8(recordVersion)
@@ -129,6 +161,14 @@ func decodeRecord(b []byte) (record, error) {
 		r = groupStored{group: d.Str(), membership: d.membership()}
 	case recordGroupDeleted:
 		r = groupDeleted{group: d.Str()}
+	case recordOffsetPending:
+		r = offsetPending{producerID: d.Varint(), epoch: d.i16(), offsetCommitted: d.offsetCommitted()}
+	case recordTransactionEnded:
+		r = transactionEnded{
+			producerID: d.Varint(), epoch: d.i16(), coordinatorEpoch: d.I32(), commit: d.flag(), time: d.Varint(),
+		}
+	case recordProducerForgotten:
+		r = producerForgotten{producerID: d.Varint()}
 	default:
 		d.Fail(fmt.Errorf("unknown kind %d", kind))
 	}

@@ -33,6 +33,14 @@ var goldenRecords = []struct {
 	},
 	{"empty group stored", "0301016706000000" + "01" + "00", groupStored{"g", Membership{Generation: 3, StateTime: noTime}}},
 	{"group deleted", "04010167", groupDeleted{"g"}},
+	{
+		"offset pending", "05018e3e06" + "0167017402" + "00000000000000000000000000000007" + "d209" + "06" + "046d657461" + "80a0d5edee66" + "01" + "09",
+		offsetPending{3975, 3, offsetCommitted{"g", "t", 1, Offset{
+			TopicID: [16]byte{15: 7}, Offset: 617, LeaderEpoch: 3, Metadata: "meta", CommitTime: 1767225600000, ExpireTime: noTime,
+		}, 9}},
+	},
+	{"transaction ended", "06018e3e08040180a0d5edee66", transactionEnded{3975, 4, 2, true, 1767225600000}},
+	{"producer forgotten", "07018e3e", producerForgotten{3975}},
 }
 
 func text(s string) *string { return &s }

@@ -51,6 +51,8 @@ func ErrorResponse(req kmsg.Request, err *kerr.Error) kmsg.Response {
 		r.ErrorCode = err.Code
 	case *kmsg.OffsetCommitResponse:
 		commitError(r, req.(*kmsg.OffsetCommitRequest), err)
+	case *kmsg.TxnOffsetCommitResponse:
+		txnCommitError(r, req.(*kmsg.TxnOffsetCommitRequest), err)
 	case *kmsg.OffsetFetchResponse:
 		fetchError(r, req.(*kmsg.OffsetFetchRequest), err)
 	case *kmsg.OffsetDeleteResponse:
@@ -81,6 +83,19 @@ func commitError(resp *kmsg.OffsetCommitResponse, req *kmsg.OffsetCommitRequest,
 		t.Topic, t.TopicID = rt.Topic, rt.TopicID
 		for _, rp := range rt.Partitions {
 			p := kmsg.NewOffsetCommitResponseTopicPartition()
+			p.Partition, p.ErrorCode = rp.Partition, err.Code
+			t.Partitions = append(t.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, t)
+	}
+}
+
+func txnCommitError(resp *kmsg.TxnOffsetCommitResponse, req *kmsg.TxnOffsetCommitRequest, err *kerr.Error) {
+	for _, rt := range req.Topics {
+		t := kmsg.NewTxnOffsetCommitResponseTopic()
+		t.Topic = rt.Topic
+		for _, rp := range rt.Partitions {
+			p := kmsg.NewTxnOffsetCommitResponseTopicPartition()
 			p.Partition, p.ErrorCode = rp.Partition, err.Code
 			t.Partitions = append(t.Partitions, p)
 		}

@@ -10,8 +10,8 @@ import (
 	"balsa/internal/wire"
 )
 
-// snapshotVersion is the first byte of a snapshot.
-const snapshotVersion = 1
+// snapshotVersion is the first byte of a snapshot. Version 1 is the same without transactions.
+const snapshotVersion = 2
 
 // Snapshot returns the state as bytes: the version, then the records that would build it, each with its length. Equal
 // states give equal bytes.
@@ -24,17 +24,39 @@ func (s *State) Snapshot() []byte {
 		rec.append(&r)
 		e.Bytes(r.B)
 	}
+	for id, p := range sorted(s.producers) {
+		add(transactionEnded{producerID: id, epoch: p.epoch, coordinatorEpoch: p.coordinatorEpoch, time: p.time})
+	}
 	for id, g := range sorted(s.groups) {
 		if g.membership != nil {
 			add(groupStored{id, *g.membership})
 		}
-		for topic, partitions := range sorted(g.offsets) {
-			for partition, o := range sorted(partitions) {
-				add(offsetCommitted{group: id, topic: topic, partition: partition, offset: o})
+		s.addOffsets(id, g, add)
+	}
+	return e.B
+}
+
+// addOffsets adds a group's offsets, each between the pending ones that it supersedes and those that are younger.
+func (s *State) addOffsets(id string, g *stored, add func(record)) {
+	pending := func(topic string, partition int32, superseded bool) {
+		for _, o := range g.pending[topic][partition] {
+			if o.superseded == superseded {
+				committed := offsetCommitted{group: id, topic: topic, partition: partition, offset: o.offset}
+				add(offsetPending{o.producerID, s.producers[o.producerID].epoch, committed})
 			}
 		}
 	}
-	return e.B
+	for topic, partitions := range sorted(g.offsets) {
+		for partition, o := range sorted(partitions) {
+			pending(topic, partition, true)
+			add(offsetCommitted{group: id, topic: topic, partition: partition, offset: o})
+		}
+	}
+	for topic, partitions := range sorted(g.pending) {
+		for partition := range sorted(partitions) {
+			pending(topic, partition, false)
+		}
+	}
 }
 
 // Restore replaces the state by that of a snapshot; nil is the empty state. After an error the state is unchanged.
@@ -45,7 +67,7 @@ func (s *State) Restore(snapshot []byte) error {
 		return nil
 	}
 	d := decoder{wire.Decoder{B: snapshot}}
-	if v := d.U8(); d.Err == nil && v != snapshotVersion {
+	if v := d.U8(); d.Err == nil && v != 1 && v != snapshotVersion {
 		return fmt.Errorf("group snapshot has version %d, this release reads %d", v, snapshotVersion)
 	}
 	metadata := d.Uvarint()

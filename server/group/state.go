@@ -3,6 +3,8 @@ package group
 // State is a shard's durable state: groups by id. It changes only by Replay and Restore.
 type State struct {
 	groups map[string]*stored
+	// producers are those with pending offsets, and for a while those that had some.
+	producers map[int64]*producer
 	// metadata is the highest Image.Version by which a committed topic was known. A leader whose image is older cannot
 	// tell a deleted topic from one that it has not heard of.
 	metadata uint64
@@ -12,6 +14,9 @@ type State struct {
 type stored struct {
 	membership *Membership // nil for a simple group, which only has offsets
 	offsets    map[string]map[int32]Offset
+	// pending holds, by partition, the offsets of transactions that have not ended, in the order of their commits. Those
+	// that are superseded come first.
+	pending map[string]map[int32][]pendingOffset
 }
 
 // Membership is a group as its last completed rebalance left it.
@@ -50,7 +55,9 @@ type Offset struct {
 }
 
 // NewState returns an empty state.
-func NewState() *State { return &State{groups: map[string]*stored{}} }
+func NewState() *State {
+	return &State{groups: map[string]*stored{}, producers: map[int64]*producer{}}
+}
 
 // Replay applies one record. It is a function of the state and the record alone. An error means that the record is not
 // one of ours or of a later release; the state is unchanged then.
@@ -66,7 +73,7 @@ func (s *State) Replay(b []byte) error {
 func (s *State) obtain(group string) *stored {
 	g := s.groups[group]
 	if g == nil {
-		g = &stored{offsets: map[string]map[int32]Offset{}}
+		g = &stored{offsets: map[string]map[int32]Offset{}, pending: map[string]map[int32][]pendingOffset{}}
 		s.groups[group] = g
 	}
 	return g
@@ -74,12 +81,8 @@ func (s *State) obtain(group string) *stored {
 
 func (r offsetCommitted) apply(s *State) {
 	g := s.obtain(r.group)
-	partitions := g.offsets[r.topic]
-	if partitions == nil {
-		partitions = map[int32]Offset{}
-		g.offsets[r.topic] = partitions
-	}
-	partitions[r.partition] = r.offset
+	g.setOffset(r.topic, r.partition, r.offset)
+	supersede(g.pending[r.topic][r.partition])
 	s.metadata = max(s.metadata, r.metadata)
 }
 
@@ -92,8 +95,14 @@ func (r offsetDeleted) apply(s *State) {
 	if len(g.offsets[r.topic]) == 0 {
 		delete(g.offsets, r.topic)
 	}
-	if g.membership == nil && len(g.offsets) == 0 {
-		delete(s.groups, r.group) // a simple group is nothing but its offsets
+	s.dropPending(r.group, r.topic, r.partition)
+	s.dropIfNothing(r.group)
+}
+
+// dropIfNothing deletes a simple group without offsets: it is nothing but them.
+func (s *State) dropIfNothing(group string) {
+	if g := s.groups[group]; g.membership == nil && len(g.offsets) == 0 && len(g.pending) == 0 {
+		delete(s.groups, group)
 	}
 }
 
@@ -102,7 +111,27 @@ func (r groupStored) apply(s *State) {
 	s.obtain(r.group).membership = &m
 }
 
-func (r groupDeleted) apply(s *State) { delete(s.groups, r.group) }
+func (r groupDeleted) apply(s *State) {
+	g := s.groups[r.group]
+	if g == nil {
+		return
+	}
+	for topic, partitions := range g.pending {
+		for partition := range partitions {
+			s.dropPending(r.group, topic, partition)
+		}
+	}
+	delete(s.groups, r.group)
+}
+
+func (g *stored) setOffset(topic string, partition int32, o Offset) {
+	partitions := g.offsets[topic]
+	if partitions == nil {
+		partitions = map[int32]Offset{}
+		g.offsets[topic] = partitions
+	}
+	partitions[partition] = o
+}
 
 // offset returns the committed offset of a partition.
 func (g *stored) offset(topic string, partition int32) (Offset, bool) {

@@ -110,6 +110,20 @@ func (w *world) Handle(_ context.Context, _ Client, req kmsg.Request) kmsg.Respo
 	return req.ResponseKind()
 }
 
+func (w *world) CommitTransactional(
+	ctx context.Context, _ Client, req *kmsg.TxnOffsetCommitRequest, verify func(ctx context.Context, shard int32) error,
+) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.TxnOffsetCommitResponse)
+	for range req.Topics {
+		t := kmsg.NewTxnOffsetCommitResponseTopic()
+		p := kmsg.NewTxnOffsetCommitResponseTopicPartition()
+		p.ErrorCode = errorCode(verify(ctx, w.Shard(req.Group)))
+		t.Partitions = append(t.Partitions, p)
+		resp.Topics = append(resp.Topics, t)
+	}
+	return resp
+}
+
 func (w *world) Shard(string) int32 { return 7 }
 
 func (w *world) NewWaiter(minBytes int64) Waiter {

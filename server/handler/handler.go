@@ -34,6 +34,11 @@ type Controller interface {
 type Coordinator interface {
 	// Handle answers one of the group APIs. client describes who asks. ctx ends when the client has gone.
 	Handle(ctx context.Context, client Client, req kmsg.Request) kmsg.Response
+	// CommitTransactional answers TxnOffsetCommit. verify asks the transaction's coordinator whether the shard's part in the
+	// transaction is known to it, or makes it known; it is not asked while that is certain. Its error is or wraps a
+	// *kerr.Error.
+	CommitTransactional(ctx context.Context, client Client, req *kmsg.TxnOffsetCommitRequest,
+		verify func(ctx context.Context, shard int32) error) kmsg.Response
 	// Shard returns which coordinator shard (partition of cluster.CoordinatorTopic) owns a group or transactional id.
 	Shard(key string) int32
 }

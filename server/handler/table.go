@@ -49,6 +49,7 @@ func apis() []api {
 		{key: kmsg.DeleteRecords, min: 0, max: 2, answer: message((*Broker).deleteRecords)},
 		{key: kmsg.InitProducerID, min: 0, max: 5, answer: message((*Broker).initProducerID)},
 		{key: kmsg.OffsetForLeaderEpoch, min: 2, max: 4, answer: message((*Broker).offsetForLeaderEpoch)},
+		{key: kmsg.TxnOffsetCommit, min: 0, max: 5, answer: message((*Broker).txnOffsetCommit)},
 		{key: kmsg.DescribeConfigs, min: 1, max: 4, answer: message((*Broker).describeConfigs)},
 		{key: kmsg.AlterConfigs, min: 0, max: 2, answer: message((*Broker).alterConfigs)},
 		{key: kmsg.DescribeLogDirs, min: 1, max: 5, answer: message((*Broker).describeLogDirs)},
