@@ -26,6 +26,7 @@ const (
 	blob               // int32 length, or compact
 	array              // int32 count, or compact, then elements
 	record             // fields, then tags when flexible
+	option             // int8 -1, or 1 and a record
 )
 
 // shape is the wire layout of a message or of a part of it, in all versions.
@@ -33,7 +34,7 @@ type shape struct {
 	kind     kind
 	size     int
 	from, to int16   // the versions that have it
-	fields   []shape // of a record; of an array, its one element
+	fields   []shape // of a record; of an array, its one element; of an option, its record
 	tagged   map[uint32]shape
 }
 
@@ -73,6 +74,10 @@ func (w *walker) walk(s *shape, version int16) {
 		w.span(w.length(), true)
 	case array:
 		w.array(s, version)
+	case option:
+		if present := w.span(1, false); !w.bad && int8(present[0]) >= 0 {
+			w.walk(&s.fields[0], version)
+		}
 	case record:
 		for i := range s.fields {
 			if f := &s.fields[i]; version >= f.from && version <= f.to && !w.bad {
@@ -185,7 +190,7 @@ func (w *walker) fail() {
 // parseShape reads the notation of shapes.go. It is called with constants only.
 func parseShape(notation string) (shape, error) {
 	spaced := notation
-	for _, p := range []string{"[", "{", "}", "<", ">"} {
+	for _, p := range []string{"?", "[", "{", "}", "<", ">"} {
 		spaced = strings.ReplaceAll(spaced, p, " "+p+" ")
 	}
 	spaced = strings.ReplaceAll(spaced, "]", " ]")
@@ -244,6 +249,9 @@ func (p *shapeParser) value(t string) shape {
 	case t == "{":
 		s.kind = record
 		p.record(&s)
+	case t == "?":
+		s.kind = option
+		s.fields = []shape{p.value(p.next())}
 	case t == "[":
 		s.kind = array
 		s.fields = []shape{p.value(p.next())}

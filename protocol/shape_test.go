@@ -24,6 +24,8 @@ func (f filler) fill(v reflect.Value) {
 		v.SetInt(int64(f.rng.Uint64()))
 	case reflect.Uint8, reflect.Uint16:
 		v.SetUint(uint64(f.rng.IntN(256)))
+	case reflect.Float64:
+		v.SetFloat(f.rng.NormFloat64())
 	case reflect.String:
 		v.SetString(string(make([]byte, f.rng.IntN(300))))
 	case reflect.Pointer:

@@ -7,7 +7,7 @@ import (
 )
 
 // shapes is the wire layout of every request that we decode, transcribed from Kafka's message definitions. A number
-// is a field of that many bytes, s a string, b bytes, [x] an array of x, {...} a record, <tag: ...> the tagged fields
+// is a field of that many bytes, s a string, b bytes, [x] an array of x, {...} a record, ?{...} one that may be null, <tag: ...> the tagged fields
 // that the decoder enters. @3+ means from version 3, @2-4 versions 2 to 4, @-7 up to version 7. A test encodes every
 // version of every request with kmsg and checks that the walk ends at the last byte.
 var shapes = compileShapes(map[kmsg.Key]string{
@@ -40,6 +40,32 @@ var shapes = compileShapes(map[kmsg.Key]string{
 	kmsg.IncrementalAlterConfigs: `[{1 s [{s 1 s}]}] 1`,
 	kmsg.OffsetDelete:            `s [{s [{4}]}]`,
 	kmsg.DescribeCluster:         `1 1@1+ 1@2+`,
+
+	// Administration.
+	kmsg.DescribeClientQuotas:      `[{s 1 s}] 1`,
+	kmsg.AlterClientQuotas:         `[{[{s s}] [{s 8 1}]}] 1`,
+	kmsg.UpdateFeatures:            `4 [{s 2 1@-0 1@1+}] 1@1+`,
+	kmsg.ListConfigResources:       `[1]@1+`,
+	kmsg.AlterReplicaLogDirs:       `[{s [{s [4]}]}]`,
+	kmsg.GetTelemetrySubscriptions: `16`,
+	kmsg.PushTelemetry:             `16 4 1 1 b`,
+	// Security.
+	kmsg.SASLHandshake:                `s`,
+	kmsg.SASLAuthenticate:             `b`,
+	kmsg.DescribeACLs:                 `1 s 1@1+ s s 1 1`,
+	kmsg.CreateACLs:                   `[{1 s 1@1+ s s 1 1}]`,
+	kmsg.DeleteACLs:                   `[{1 s 1@1+ s s 1 1}]`,
+	kmsg.CreateDelegationToken:        `s@3+ s@3+ [{s s}] 8`,
+	kmsg.RenewDelegationToken:         `b 8`,
+	kmsg.ExpireDelegationToken:        `b 8`,
+	kmsg.DescribeDelegationToken:      `[{s s}]`,
+	kmsg.DescribeUserSCRAMCredentials: `[{s}]`,
+	kmsg.AlterUserSCRAMCredentials:    `[{s 1}] [{s 1 4 b b}]`,
+	// Streams groups.
+	kmsg.StreamsGroupHeartbeat: `s s 4 4 s s 4 ?{4 [{s [s] [s] [{s 4 2 [{s s}]}] [s] [{s 4 2 [{s s}]}] [{[2] [2] [2]}]}]}
+		[{s [4]}] [{s [4]}] [{s [4]}] s ?{s 2} [{s s}] [{s 4 8}] [{s 4 8}] 1`,
+	kmsg.StreamsGroupDescribe: `[s] 1 1@1+`,
+
 	// Not for clients: brokers forward these to the controller, beside the ones above.
 	kmsg.BrokerRegistration:  `4 s 16 [{s s 2 2}] [{s 2 2}] s 1@1+ [16]@2+ 8@3+`,
 	kmsg.AllocateProducerIDs: `4 8`,

@@ -213,12 +213,13 @@ func (d *Decider) createdTopic(img *Image, t *kmsg.CreateTopicsRequestTopic, top
 	return r
 }
 
-// Bootstrap returns what a new cluster needs first: its id and the coordinator shards. Their replicas are among the initial
+// Bootstrap returns what a new cluster needs first: its id, its features and the coordinator shards. Their replicas are among the initial
 // brokers, whether or not those have registered. No records when it has both.
 func (d *Decider) Bootstrap(img *Image) []Record {
 	var records []Record
 	if img.ClusterID == "" {
 		records = append(records, ClusterIDSet{ID: TopicID(d.uuid()).String()})
+		records = append(records, bootstrapFeatures()...)
 	}
 	if img.Topics[CoordinatorTopic] == nil {
 		bare := *img

@@ -75,6 +75,8 @@ func (d *Decider) answer(img *Image, req kmsg.Request) (Decision, error) {
 		return d.alterConfigs(img, req), nil
 	case *kmsg.IncrementalAlterConfigsRequest:
 		return d.incrementalAlterConfigs(img, req), nil
+	case *kmsg.UpdateFeaturesRequest:
+		return d.updateFeatures(img, req), nil
 	case *kmsg.AllocateProducerIDsRequest:
 		return d.allocateProducerIDs(img, req), nil
 	case *kmsg.BrokerRegistrationRequest:
@@ -87,7 +89,7 @@ func (d *Decider) answer(img *Image, req kmsg.Request) (Decision, error) {
 func Served(key int16) bool {
 	switch kmsg.Key(key) {
 	case kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs,
-		kmsg.AllocateProducerIDs, kmsg.BrokerRegistration:
+		kmsg.UpdateFeatures, kmsg.AllocateProducerIDs, kmsg.BrokerRegistration:
 		return true
 	}
 	return false

@@ -69,7 +69,7 @@ type Image struct {
 	// Unregistered are the brokers that were removed from the cluster and did not come back: they hold no replicas, not even if
 	// they are among the initial brokers.
 	Unregistered map[raft.NodeID]bool
-	Features     map[string]int16                   // finalized levels; a feature that is switched off has level 0
+	Features     map[string]int16                   // finalized levels, 0: off; see Feature
 	Quotas       map[QuotaEntity]map[string]float64 // by Kafka's name of the quota, such as producer_byte_rate
 }
 
@@ -95,9 +95,6 @@ func (img *Image) Partition(id TopicID, p int32) (partition Partition, ok bool) 
 	}
 	return t.Partitions[p], true
 }
-
-// Feature returns the finalized level of a feature (KIP-584), 0 when it is off or was never finalized.
-func (img *Image) Feature(name string) int16 { return img.Features[name] }
 
 // SortedBrokers returns the registered brokers by ascending id.
 func (img *Image) SortedBrokers() []Broker {

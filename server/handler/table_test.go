@@ -20,6 +20,8 @@ var served = map[int16][2]int16{
 	0: {0, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 8: {2, 10}, 9: {1, 10}, 10: {0, 6}, 11: {0, 9}, 12: {0, 4}, 13: {0, 5},
 	14: {0, 5}, 15: {0, 6}, 16: {0, 5}, 18: {0, 4}, 19: {2, 7}, 20: {1, 6}, 21: {0, 2}, 22: {0, 5}, 23: {2, 4}, 28: {0, 5}, 32: {1, 4},
 	33: {0, 2}, 35: {1, 5}, 37: {0, 3}, 42: {0, 2}, 44: {0, 1}, 47: {0, 0}, 60: {0, 2},
+	17: {0, 1}, 29: {1, 3}, 30: {1, 3}, 31: {1, 3}, 34: {1, 2}, 36: {0, 2}, 38: {1, 3}, 39: {1, 2}, 40: {1, 2}, 41: {1, 3},
+	50: {0, 0}, 51: {0, 0}, 57: {0, 2}, 71: {0, 0}, 72: {0, 0}, 88: {0, 0}, 89: {0, 0},
 }
 
 func TestServedVersions(t *testing.T) {
@@ -139,7 +141,7 @@ func TestUnservedRequests(t *testing.T) {
 		want    error
 	}{
 		{"an API of brokers", kmsg.LeaderAndISR, 0, protocol.ErrUnknownAPI},
-		{"an API that is not served yet", kmsg.SASLHandshake, 0, protocol.ErrUnknownAPI},
+		{"an API of controllers", kmsg.Vote, 0, protocol.ErrUnknownAPI},
 		{"no API at all", kmsg.Key(999), 0, protocol.ErrUnknownAPI},
 		{"below the minimum", kmsg.Fetch, 3, ErrUnsupportedVersion},
 		{"above the maximum, known to kmsg", kmsg.DeleteGroups, 3, ErrUnsupportedVersion},
@@ -188,4 +190,32 @@ func FuzzDispatch(f *testing.F) {
 		reply.Release()
 		p.Release()
 	})
+}
+
+func TestApiVersionsFeatures(t *testing.T) {
+	w := newWorld(t)
+	w.image.Version = 7
+	w.image.Features = map[string]int16{"group.version": 0, "transaction.version": 2, "metadata.version": 30}
+	for version := int16(0); version <= 4; version++ {
+		req := kmsg.NewPtrApiVersionsRequest()
+		req.Version, req.ClientSoftwareName, req.ClientSoftwareVersion = version, "test", "1.0"
+		resp := ask[*kmsg.ApiVersionsResponse](w, req)
+		var supported, finalized []string
+		for _, f := range resp.SupportedFeatures {
+			supported = append(supported, fmt.Sprintf("%s=%d-%d", f.Name, f.MinVersion, f.MaxVersion))
+		}
+		for _, f := range resp.FinalizedFeatures {
+			finalized = append(finalized, fmt.Sprintf("%s=%d-%d", f.Name, f.MinVersionLevel, f.MaxVersionLevel))
+		}
+		want := [3]string{"[]", "[]", "-1"}
+		if version >= 3 {
+			want = [3]string{"[metadata.version=7-30]", "[metadata.version=30-30 transaction.version=2-2]", "7"}
+		}
+		if version >= 4 {
+			want[0] = "[group.version=0-1 metadata.version=7-30 transaction.version=0-2]"
+		}
+		if got := [3]string{fmt.Sprint(supported), fmt.Sprint(finalized), fmt.Sprint(resp.FinalizedFeaturesEpoch)}; got != want {
+			t.Errorf("v%d: %v, want %v", version, got, want)
+		}
+	}
 }
