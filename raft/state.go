@@ -61,9 +61,10 @@ func (f *replicaState) entry(l *hraft.Log) Entry {
 	switch {
 	case e.Kind != batch.KindData:
 		e.Payload = l.Data
-	case f.needPayload && l.Data != nil:
+	case !f.needPayload && !e.Header.IsControl():
+	case l.Data != nil:
 		e.Payload = l.Data
-	case f.needPayload:
+	default:
 		b, err := f.plog.Entry(e.Index)
 		invariant.Check(err == nil, "committed entry %d cannot be read: %v", l.Index, err)
 		e.Payload = b

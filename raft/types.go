@@ -106,8 +106,8 @@ type Entry struct {
 	Kind  batch.Kind
 	// Header is the stored batch's header. Zero for the metadata group, whose entries are not batches.
 	Header batch.Header
-	// Payload is an internal entry's payload; the whole stored batch for data of a group opened with NeedPayload; the
-	// command for the metadata group; nil for other data. It is valid only during Apply.
+	// Payload is an internal entry's payload; the whole stored batch for a control batch, and for data of a group opened
+	// with NeedPayload; the command for the metadata group; nil for other data. It is valid only during Apply.
 	Payload []byte
 }
 

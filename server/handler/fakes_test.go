@@ -126,7 +126,7 @@ func (w *world) CommitTransactional(
 
 func (w *world) Shard(string) int32 { return 7 }
 
-func (w *world) NewWaiter(minBytes int64) Waiter {
+func (w *world) NewWaiter(minBytes int64, _ bool) Waiter {
 	return &fakeWaiter{c: make(chan struct{}, 1), need: minBytes}
 }
 
@@ -239,7 +239,11 @@ type fakeReplica struct {
 	waiters    map[*fakeWaiter]bool
 }
 
-func (r *fakeReplica) Produce(b batch.Batch) (Append, error) {
+func (r *fakeReplica) Verify(batch.Header, bool) (*partition.Verification, error) { return nil, nil }
+
+func (r *fakeReplica) Release(batch.Header, *partition.Verification) {}
+
+func (r *fakeReplica) Produce(b batch.Batch, _ *partition.Verification) (Append, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.produceErr != nil {

@@ -80,10 +80,14 @@ func (f *fetching) enough() bool {
 // wait parks the request until so many bytes have been committed that it is worth evaluating again. It returns false
 // when there is no time left for another wait.
 func (f *fetching) wait(waiting context.Context, timeout <-chan time.Time) bool {
-	w := f.broker.Partitions.NewWaiter(f.min - f.bytes)
+	w := f.broker.Partitions.NewWaiter(f.min-f.bytes, f.committed())
 	for i := range f.results {
 		if r := &f.results[i]; r.replica != nil {
-			r.replica.Watch(w, log.Offset(r.answer.HighWatermark))
+			known := r.answer.HighWatermark
+			if f.committed() {
+				known = r.answer.LastStableOffset
+			}
+			r.replica.Watch(w, log.Offset(known))
 			defer r.replica.Unwatch(w)
 		}
 	}
@@ -128,7 +132,7 @@ func (f *fetching) read(img *cluster.Image, p *fetchPartition) fetched {
 	r.answer.HighWatermark = int64(got.HighWatermark)
 	r.answer.LastStableOffset = int64(got.LastStableOffset)
 	r.answer.LogStartOffset = int64(got.LogStartOffset)
-	if f.req.IsolationLevel == readCommitted {
+	if f.committed() {
 		r.answer.Aborted = []protocol.AbortedTransaction{} // null is for those who did not ask
 	}
 	if got.DivergingEpoch >= 0 {
@@ -139,6 +143,8 @@ func (f *fetching) read(img *cluster.Image, p *fetchPartition) fetched {
 
 // readCommitted is the isolation level of consumers that do not want records of open or aborted transactions.
 const readCommitted = 1
+
+func (f *fetching) committed() bool { return f.req.IsolationLevel == readCommitted }
 
 func (f *fetching) fetchFrom(img *cluster.Image, p *fetchPartition, r *fetched) (partition.Fetched, error) {
 	t, err := p.topic(img, f.req.Version)
@@ -157,7 +163,7 @@ func (f *fetching) fetchFrom(img *cluster.Image, p *fetchPartition, r *fetched) 
 		MinOne:             f.bytes == 0,
 		CurrentLeaderEpoch: log.Epoch(p.currentLeaderEpoch),
 		LastFetchedEpoch:   log.Epoch(p.lastFetchedEpoch),
-		ReadCommitted:      f.req.IsolationLevel == readCommitted,
+		ReadCommitted:      f.committed(),
 	})
 }
 

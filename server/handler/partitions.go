@@ -14,14 +14,16 @@ import (
 type Partitions interface {
 	// Get returns kerr.UnknownTopicOrPartition or kerr.NotLeaderForPartition (no replica here), possibly wrapped.
 	Get(topic cluster.TopicID, partition int32) (Replica, error)
-	NewWaiter(minBytes int64) Waiter
+	NewWaiter(minBytes int64, readCommitted bool) Waiter
 }
 
 // Replica is what handlers use of *partition.Partition; the contracts are written there.
 type Replica interface {
-	Produce(b batch.Batch) (Append, error)
+	Verify(h batch.Header, epochBump bool) (*partition.Verification, error)
+	Release(h batch.Header, v *partition.Verification)
+	Produce(b batch.Batch, v *partition.Verification) (Append, error)
 	Fetch(a partition.FetchArgs) (partition.Fetched, error)
-	Watch(w Waiter, knownHW log.Offset)
+	Watch(w Waiter, known log.Offset)
 	Unwatch(w Waiter)
 	ListOffset(timestamp int64, currentEpoch log.Epoch, readCommitted bool) (log.TimestampedOffset, error)
 	EpochEnd(currentEpoch, epoch log.Epoch) (log.Epoch, log.Offset, error)
@@ -53,20 +55,22 @@ func (l localPartitions) Get(topic cluster.TopicID, p int32) (Replica, error) {
 	return localReplica{found}, nil
 }
 
-func (localPartitions) NewWaiter(minBytes int64) Waiter { return partition.NewWaiter(minBytes) }
+func (localPartitions) NewWaiter(minBytes int64, readCommitted bool) Waiter {
+	return partition.NewWaiter(minBytes, readCommitted)
+}
 
 type localReplica struct{ *partition.Partition }
 
-func (r localReplica) Produce(b batch.Batch) (Append, error) {
-	a, err := r.Partition.Produce(b)
+func (r localReplica) Produce(b batch.Batch, v *partition.Verification) (Append, error) {
+	a, err := r.Partition.Produce(b, v)
 	if err != nil {
 		return nil, err // not a nil *partition.Append in a non-nil interface
 	}
 	return a, nil
 }
 
-func (r localReplica) Watch(w Waiter, knownHW log.Offset) {
-	r.Partition.Watch(partitionWaiter(w), knownHW)
+func (r localReplica) Watch(w Waiter, known log.Offset) {
+	r.Partition.Watch(partitionWaiter(w), known)
 }
 func (r localReplica) Unwatch(w Waiter) { r.Partition.Unwatch(partitionWaiter(w)) }
 

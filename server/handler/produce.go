@@ -123,7 +123,7 @@ func (p *producing) propose(t *cluster.Topic, rp *kmsg.ProduceRequestTopicPartit
 	if err := checkBatch(rp.Records, p.req.Version); err != nil {
 		return nil, err
 	}
-	return replica.Produce(batch.Batch(rp.Records))
+	return replica.Produce(batch.Batch(rp.Records), nil)
 }
 
 // checkBatch checks what depends on the API rather than on the partition: exactly one batch, of format 2, in a

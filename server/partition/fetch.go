@@ -38,9 +38,9 @@ func (p *Partition) Fetch(a FetchArgs) (Fetched, error) {
 	if err != nil {
 		return Fetched{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, DivergingEpoch: -1}, err
 	}
-	// The last stable offset is the high watermark as long as there are no transactions.
 	hw := p.highWatermark()
-	f := Fetched{HighWatermark: hw, LastStableOffset: hw, LogStartOffset: p.logStartOffset(), DivergingEpoch: -1}
+	stable := min(p.stable(), hw)
+	f := Fetched{HighWatermark: hw, LastStableOffset: stable, LogStartOffset: p.logStartOffset(), DivergingEpoch: -1}
 	if a.LastFetchedEpoch >= 0 {
 		epoch, end := p.epochEnd(a.LastFetchedEpoch, l.Epoch)
 		if epoch < 0 {
@@ -54,10 +54,14 @@ func (p *Partition) Fetch(a FetchArgs) (Fetched, error) {
 	if a.Offset < f.LogStartOffset || a.Offset > p.plog.NextOffset() {
 		return f, kerr.OffsetOutOfRange
 	}
-	if a.Offset >= hw {
+	limit := hw
+	if a.ReadCommitted {
+		limit = stable
+	}
+	if a.Offset >= limit {
 		return f, nil
 	}
-	s, err := p.plog.Read(a.Offset, hw, a.MaxBytes, a.MinOne)
+	s, err := p.plog.Read(a.Offset, limit, a.MaxBytes, a.MinOne)
 	if err != nil {
 		return f, readError(err)
 	}

@@ -14,12 +14,18 @@ import (
 )
 
 // machine is the partition's raft.StateMachine: what follows from the committed entries. The records themselves are the
-// log; here are only the high watermark, the log start offset and the idempotent producers.
+// log; here are only the high watermark, the last stable offset, the log start offset, and the producers.
 type machine struct {
 	p *Partition
 
-	mu        sync.Mutex // guards producers against the leader's checks, which run beside Apply
+	mu        sync.Mutex // guards what follows against the leader's checks, which run beside Apply
 	producers *producerTable
+	// ahead holds, by producer id and in order, what this replica proposed as the leader and has not applied yet.
+	ahead map[int64][]*Append
+}
+
+func newMachine(p *Partition) *machine {
+	return &machine{p: p, producers: newProducerTable(), ahead: map[int64][]*Append{}}
 }
 
 // Apply takes committed entries.
@@ -27,7 +33,8 @@ func (m *machine) Apply(entries []raft.Entry) {
 	var bytes int64
 	moved := false
 	m.mu.Lock()
-	hw := m.p.highWatermark()
+	hw, lso := m.p.highWatermark(), m.p.lastStable()
+	allStable := lso == hw
 	for _, e := range entries {
 		switch e.Kind {
 		case batch.KindData:
@@ -35,19 +42,48 @@ func (m *machine) Apply(entries []raft.Entry) {
 				e.Index, e.Header.BaseOffset, hw)
 			hw = e.Header.NextOffset()
 			bytes += int64(e.Header.Length)
-			m.producers.applied(e.Header)
+			m.applyBatch(e)
 		case batch.KindLogStart:
 			moved = m.moveLogStart(e.Payload, hw) || moved
 		}
 	}
+	stable := m.producers.stableBelow(hw)
+	// In this order, so that a reader never sees a stable offset beyond the high watermark that it read before.
 	m.p.hw.Store(int64(hw))
+	m.p.lso.Store(int64(stable))
 	m.mu.Unlock()
 	m.p.waiters.each(func(w *Waiter) {
-		w.grew(bytes)
-		if moved {
+		switch {
+		case moved:
 			w.wake()
+		case !w.committed || allStable && stable == hw:
+			w.grew(bytes)
+		case stable != lso:
+			w.wake() // how many bytes that made readable is for the reader to find out
 		}
 	})
+}
+
+// applyBatch takes a committed batch: data or a transaction marker.
+func (m *machine) applyBatch(e raft.Entry) {
+	m.landed(e.Header)
+	if !e.Header.IsControl() {
+		m.producers.applied(e.Header)
+		return
+	}
+	marker, ok, err := batch.ParseEndTransaction(e.Payload)
+	invariant.Check(err == nil, "control batch at offset %d cannot be read: %v", e.Header.BaseOffset, err)
+	if ok {
+		m.producers.ended(marker, e.Header.MaxTimestamp)
+	}
+}
+
+// stableBelow is the last stable offset under a high watermark: the first offset of the oldest open transaction.
+func (t *producerTable) stableBelow(hw log.Offset) log.Offset {
+	if first := t.firstUnstable(); first != noOffset {
+		return min(first, hw)
+	}
+	return hw
 }
 
 func (m *machine) moveLogStart(payload []byte, hw log.Offset) bool {
@@ -63,9 +99,10 @@ func (m *machine) moveLogStart(payload []byte, hw log.Offset) bool {
 	return true
 }
 
-const machineVersion = 1
+// machineVersion 1 knew no transactions.
+const machineVersion = 2
 
-// Snapshot encodes high watermark, log start offset and producers.
+// Snapshot encodes high watermark, log start offset and producers, with their open transactions.
 func (m *machine) Snapshot() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -81,8 +118,9 @@ var errMachineState = errors.New("malformed partition state")
 func (m *machine) Restore(state []byte) error {
 	table, hw, start := newProducerTable(), int64(0), int64(0)
 	if len(state) > 0 {
-		if state[0] != machineVersion {
-			return fmt.Errorf("%w: version %d", errMachineState, state[0])
+		version := state[0]
+		if version == 0 || version > machineVersion {
+			return fmt.Errorf("%w: version %d", errMachineState, version)
 		}
 		d := wire.Decoder{B: state[1:]}
 		hw, start = d.Varint(), d.Varint()
@@ -90,14 +128,16 @@ func (m *machine) Restore(state []byte) error {
 			return fmt.Errorf("%w: high watermark %d, log start %d", errMachineState, hw, start)
 		}
 		var err error
-		if table, err = decodeProducers(d.B); err != nil {
+		if table, err = decodeProducers(d.B, version); err != nil {
 			return err
 		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.producers = table
+	clear(m.ahead)
 	m.p.hw.Store(hw)
+	m.p.lso.Store(int64(table.stableBelow(log.Offset(hw))))
 	m.p.logStart.Store(start)
 	return nil
 }

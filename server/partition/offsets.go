@@ -23,30 +23,33 @@ const (
 )
 
 // ListOffset answers one partition of ListOffsets: by timestamp in ms, or one of the constants. Offset is -1 when no record
-// qualifies. Errors as Fetch's.
-func (p *Partition) ListOffset(timestamp int64, currentEpoch log.Epoch, _ bool) (log.TimestampedOffset, error) {
+// qualifies. With readCommitted, the last stable offset stands for the end. Errors as Fetch's.
+func (p *Partition) ListOffset(timestamp int64, currentEpoch log.Epoch, readCommitted bool) (log.TimestampedOffset, error) {
 	none := log.TimestampedOffset{Timestamp: -1, Offset: -1, Epoch: -1}
 	_, l, err := p.leader(currentEpoch)
 	if err != nil {
 		return none, err
 	}
-	hw, start := p.highWatermark(), p.logStartOffset()
+	end, start := p.highWatermark(), p.logStartOffset()
+	if readCommitted {
+		end = min(end, p.stable())
+	}
 	var found log.TimestampedOffset
 	var ok bool
 	switch timestamp {
 	case LatestTimestamp:
-		return log.TimestampedOffset{Timestamp: -1, Offset: hw, Epoch: l.Epoch}, nil
+		return log.TimestampedOffset{Timestamp: -1, Offset: end, Epoch: l.Epoch}, nil
 	case EarliestTimestamp, EarliestLocalTimestamp:
 		return log.TimestampedOffset{Timestamp: -1, Offset: start, Epoch: p.epochOf(start, l.Epoch)}, nil
 	case LatestTieredTimestamp:
 		return none, nil // nothing is tiered
 	case MaxTimestamp:
-		found, ok, err = p.plog.MaxTimestamp(start, hw)
+		found, ok, err = p.plog.MaxTimestamp(start, end)
 	default:
 		if timestamp < 0 {
 			return none, fmt.Errorf("%w: timestamp %d", kerr.UnsupportedVersion, timestamp)
 		}
-		found, ok, err = p.plog.OffsetForTime(timestamp, start, hw)
+		found, ok, err = p.plog.OffsetForTime(timestamp, start, end)
 	}
 	if err != nil {
 		return none, readError(err)

@@ -25,16 +25,21 @@ type Partition struct {
 	config   atomic.Pointer[cluster.TopicConfig]
 
 	hw       atomic.Int64 // high watermark: the offset after the last committed record
+	lso      atomic.Int64 // first offset of the oldest open transaction, else the high watermark
 	logStart atomic.Int64
 	waiters  waiters
 
-	mu      sync.Mutex          // orders produced batches: held from the sequence check to the proposal
-	pending map[int64]*inFlight // by producer id; proposals whose outcome is not known yet
-	leading raft.Leadership     // in whose term pending was filled
+	mu        sync.Mutex              // orders produced batches and markers: held from the check to the proposal
+	verifying map[int64]*Verification // by producer id; guarded by mu
+	leading   raft.Leadership         // in whose term verifying and machine.ahead were filled; guarded by mu
 }
 
 func (p *Partition) highWatermark() log.Offset  { return log.Offset(p.hw.Load()) }
 func (p *Partition) logStartOffset() log.Offset { return log.Offset(p.logStart.Load()) }
+func (p *Partition) lastStable() log.Offset     { return log.Offset(p.lso.Load()) }
+
+// stable is the last stable offset as clients see it: not before the log start, which may lie within an open transaction.
+func (p *Partition) stable() log.Offset { return max(p.lastStable(), p.logStartOffset()) }
 
 // Leadership returns what this replica knows about the partition's leader.
 func (p *Partition) Leadership() raft.Leadership {

@@ -127,7 +127,7 @@ func records(t *testing.T, producer int64, epoch int16, sequence int32, values .
 
 func (f *fixture) produce(b batch.Batch) (Produced, error) {
 	f.t.Helper()
-	a, err := f.partition().Produce(b)
+	a, err := f.partition().Produce(b, nil)
 	if err != nil {
 		return Produced{}, err
 	}
@@ -199,7 +199,7 @@ func TestRetriesAreStoredOnce(t *testing.T) {
 	var appends []*Append
 	for i := range int32(5) {
 		for range 2 {
-			a, err := p.Produce(records(t, 9, 0, i, fmt.Sprint("v", i)))
+			a, err := p.Produce(records(t, 9, 0, i, fmt.Sprint("v", i)), nil)
 			if err != nil {
 				t.Fatalf("batch %d: %v", i, err)
 			}
@@ -240,14 +240,14 @@ func TestRetriesAreStoredOnce(t *testing.T) {
 func TestGapInFlightIsRefused(t *testing.T) {
 	f := newFixture(t, nil)
 	p := f.partition()
-	first, err := p.Produce(records(t, 3, 0, 0, "a", "b"))
+	first, err := p.Produce(records(t, 3, 0, 0, "a", "b"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Produce(records(t, 3, 0, 3, "d")); !errors.Is(err, kerr.OutOfOrderSequenceNumber) {
+	if _, err := p.Produce(records(t, 3, 0, 3, "d"), nil); !errors.Is(err, kerr.OutOfOrderSequenceNumber) {
 		t.Errorf("a gap behind a batch in flight: %v", err)
 	}
-	second, err := p.Produce(records(t, 3, 0, 2, "c"))
+	second, err := p.Produce(records(t, 3, 0, 2, "c"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,11 +266,11 @@ func TestSharedAppendSurvivesReuseOfItsMemory(t *testing.T) {
 	f := newFixture(t, nil)
 	p := f.partition()
 	b := records(t, 4, 0, 0, "x")
-	first, err := p.Produce(b)
+	first, err := p.Produce(b, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	retry, err := p.Produce(records(t, 4, 0, 0, "x"))
+	retry, err := p.Produce(records(t, 4, 0, 0, "x"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,7 +300,7 @@ func TestValidation(t *testing.T) {
 		"future":    {late, kerr.InvalidTimestamp},
 		"empty":     {nil, batch.ErrCorrupt},
 	} {
-		if _, err := f.partition().Produce(tt.b); !errors.Is(err, tt.want) {
+		if _, err := f.partition().Produce(tt.b, nil); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v, want %v", name, err, tt.want)
 		}
 	}
@@ -390,7 +390,7 @@ func TestWaiterNeedsItsBytes(t *testing.T) {
 	f := newFixture(t, nil)
 	p := f.partition()
 	small := records(t, -1, -1, -1, "x")
-	w := NewWaiter(int64(len(small)) + 1)
+	w := NewWaiter(int64(len(small))+1, false)
 	p.Watch(w, 0)
 	defer p.Unwatch(w)
 	if _, err := f.produce(small); err != nil {
@@ -405,7 +405,7 @@ func TestWaiterNeedsItsBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-w.C()
-	late := NewWaiter(1)
+	late := NewWaiter(1, false)
 	p.Watch(late, 0) // the high watermark is beyond what the caller saw
 	<-late.C()
 	p.Unwatch(late)

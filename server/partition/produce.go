@@ -14,13 +14,14 @@ import (
 	"balsa/raft"
 )
 
-// Append is a produced batch on its way.
+// Append is a produced batch, or a transaction marker, on its way.
 type Append struct {
 	partition *Partition
 	batch     batch.Batch
 	proposal  *raft.Proposal // nil for a duplicate of a batch that is committed already
 	header    batch.Header   // as produced
 	duplicate sequenced      // the batch that it repeats, without a proposal
+	marker    *Marker        // nil for a produced batch
 
 	once sync.Once
 	base log.Offset // set by once, when settled
@@ -33,17 +34,12 @@ type Produced struct {
 	LogStartOffset log.Offset
 }
 
-// inFlight is one producer's proposals whose outcome was not seen yet, in order.
-type inFlight struct {
-	epoch   int16
-	appends []*Append
-}
-
-// Produce validates b (leadership, size, checksum, records, timestamps, idempotence) and proposes it. It returns without
-// waiting for the disk; the order of calls is the order in the log. b is changed in place and must stay untouched until the
-// Append is settled. Errors: NOT_LEADER_OR_FOLLOWER, CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE, INVALID_TIMESTAMP,
-// OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, KAFKA_STORAGE_ERROR.
-func (p *Partition) Produce(b batch.Batch) (*Append, error) {
+// Produce validates b (leadership, size, checksum, records, timestamps, idempotence, transaction) and proposes it. It
+// returns without waiting for the disk; the order of calls is the order in the log. b is changed in place and must stay
+// untouched until the Append is settled. A batch that begins a transaction here needs a Verification to which the
+// coordinator said yes; others need none. Errors: NOT_LEADER_OR_FOLLOWER, CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE,
+// INVALID_TIMESTAMP, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, KAFKA_STORAGE_ERROR.
+func (p *Partition) Produce(b batch.Batch, v *Verification) (*Append, error) {
 	if _, _, err := p.leader(-1); err != nil {
 		return nil, err // before spending time on the records
 	}
@@ -56,104 +52,62 @@ func (p *Partition) Produce(b batch.Batch) (*Append, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g, l, err := p.leader(-1)
+	g, l, err := p.lead()
 	if err != nil {
 		return nil, err
 	}
-	if l != p.leading {
-		// What was in flight in an earlier term is settled by what this leader applied before it became ready.
-		p.leading = l
-		clear(p.pending)
+	if err := v.stillHolds(l); err != nil {
+		return nil, err
 	}
+	h.BaseOffset = 0 // the log numbers it; what the client says means nothing
 	a := &Append{partition: p, batch: b, header: h}
 	if h.ProducerID >= 0 {
-		earlier, err := p.sequence(a)
-		if err != nil || earlier != nil {
+		if earlier, err := p.machine.sequence(a, v); err != nil || earlier != nil {
 			return earlier, err
 		}
+		v.passed()
 	}
 	a.proposal = g.Propose(batch.KindData, b)
 	return a, nil
 }
 
-// sequence checks an idempotent producer's batch against what is committed and what is in flight. It returns the Append to
-// wait for when the batch is a repetition, else remembers a as in flight.
-func (p *Partition) sequence(a *Append) (*Append, error) {
-	h := a.header
-	f := p.pending[h.ProducerID]
-	if f != nil {
-		f.forgetSettled()
+// lead is leader for what proposes: it forgets what was in flight in an earlier term, which is settled by what this
+// leader applied before it became ready. The caller holds p.mu.
+func (p *Partition) lead() (*raft.Group, raft.Leadership, error) {
+	g, l, err := p.leader(-1)
+	if err != nil || l == p.leading {
+		return g, l, err
 	}
-	if f == nil || len(f.appends) == 0 {
-		duplicate, err := p.machine.check(h)
-		if err != nil {
-			return nil, err
-		}
-		if duplicate != nil {
-			a.duplicate, a.batch = *duplicate, nil
-			return a, nil
-		}
-		p.pending[h.ProducerID] = &inFlight{epoch: h.ProducerEpoch, appends: []*Append{a}}
-		return nil, nil
-	}
-	// Judge by the state that will be when all in flight is committed. The committed batches still count as duplicates.
-	view := &producer{epoch: f.epoch}
-	for _, e := range f.appends {
-		view.batches = append(view.batches, sequencedBatch(e.header))
-	}
-	duplicate, err := view.check(h)
-	switch {
-	case duplicate != nil:
-		for _, e := range f.appends {
-			if e.header.BaseSequence == duplicate.first {
-				return e, nil
-			}
-		}
-	case errors.Is(err, kerr.OutOfOrderSequenceNumber):
-		if d, checkErr := p.machine.check(h); checkErr == nil && d != nil {
-			a.duplicate, a.batch = *d, nil
-			return a, nil
-		}
-	}
+	p.leading = l
+	clear(p.verifying)
+	p.machine.mu.Lock()
+	defer p.machine.mu.Unlock()
+	clear(p.machine.ahead)
+	return g, l, nil
+}
+
+// sequence checks a producer's batch against what is committed and what is in flight. It returns the Append to wait for
+// when the batch is a repetition, else remembers a as in flight. The caller holds p.mu.
+func (m *machine) sequence(a *Append, v *Verification) (*Append, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	id := a.header.ProducerID
+	m.forgetFailed(id)
+	duplicate, err := m.view(id).check(a.header, v)
 	if err != nil {
 		return nil, err
 	}
-	if h.ProducerEpoch > f.epoch {
-		f.epoch, f.appends = h.ProducerEpoch, nil
+	if duplicate == nil {
+		m.ahead[id] = append(m.ahead[id], a)
+		return nil, nil
 	}
-	f.appends = append(f.appends, a)
-	return nil, nil
-}
-
-func (m *machine) check(h batch.Header) (*sequenced, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	d, err := m.producers.producers[h.ProducerID].check(h)
-	if d != nil {
-		c := *d
-		d = &c
-	}
-	return d, err
-}
-
-// forgetSettled drops what is settled from the front: committed batches are in the machine's table by then.
-func (f *inFlight) forgetSettled() {
-	n := 0
-	for n < len(f.appends) && f.appends[n].Settled() {
-		n++
-	}
-	f.appends = f.appends[n:]
-}
-
-// forgetSettled drops producers that have nothing in flight any more: most never come back.
-func (p *Partition) forgetSettled() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for id, f := range p.pending {
-		if f.forgetSettled(); len(f.appends) == 0 {
-			delete(p.pending, id)
+	for _, e := range m.ahead[id] {
+		if e.matches(a.header) {
+			return e, nil
 		}
 	}
+	a.duplicate, a.batch = *duplicate, nil
+	return a, nil
 }
 
 // Settled says whether the outcome is known, so that the batch's memory may be reused.
@@ -175,7 +129,11 @@ func (a *Append) Settled() bool {
 func (a *Append) Wait(ctx context.Context) (Produced, error) {
 	start := a.partition.logStartOffset()
 	if a.proposal == nil {
-		return Produced{BaseOffset: a.duplicate.base, LogAppendTime: -1, LogStartOffset: start}, nil
+		r := Produced{BaseOffset: a.duplicate.base, LogAppendTime: -1, LogStartOffset: start}
+		if a.partition.config.Load().LogAppendTime {
+			r.LogAppendTime = a.duplicate.timestamp
+		}
+		return r, nil
 	}
 	if err := a.proposal.Wait(ctx); err != nil {
 		return Produced{}, produceError(err)

@@ -51,7 +51,7 @@ func TestProducerCheck(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			d, err := tt.table.producers[tt.h.ProducerID].check(tt.h)
+			d, err := tt.table.producers[tt.h.ProducerID].check(tt.h, nil)
 			if !errors.Is(err, tt.err) {
 				t.Errorf("err = %v, want %v", err, tt.err)
 			}
@@ -69,7 +69,7 @@ func TestProducerCheck(t *testing.T) {
 func TestLastSequenceAtWrap(t *testing.T) {
 	atWrap := newProducerTable()
 	atWrap.applied(produced(0, math.MaxInt32, 1, 0))
-	if d, err := atWrap.producers[1].check(produced(0, 0, 1, 0)); d != nil || err != nil {
+	if d, err := atWrap.producers[1].check(produced(0, 0, 1, 0), nil); d != nil || err != nil {
 		t.Errorf("sequence 0 after MaxInt32: duplicate %v, err %v", d, err)
 	}
 }
@@ -83,7 +83,7 @@ func TestProducerTableSurvivesEncoding(t *testing.T) {
 			want.applied(h)
 		}
 	}
-	got, err := decodeProducers(want.appendTo(nil))
+	got, err := decodeProducers(want.appendTo(nil), machineVersion)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,11 +115,11 @@ func FuzzDecodeProducers(f *testing.F) {
 	table.applied(produced(1, 5, 2, 9))
 	f.Add(table.appendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		decoded, err := decodeProducers(b)
+		decoded, err := decodeProducers(b, machineVersion)
 		if err != nil {
 			return
 		}
-		again, err := decodeProducers(decoded.appendTo(nil))
+		again, err := decodeProducers(decoded.appendTo(nil), machineVersion)
 		if err != nil || !reflect.DeepEqual(again.producers, decoded.producers) {
 			t.Errorf("not stable: %v", err)
 		}

@@ -87,10 +87,10 @@ func (m *Manager) start(r *replica, t *cluster.Topic, config cluster.TopicConfig
 func (m *Manager) newPartition(r *replica, t *cluster.Topic, config cluster.TopicConfig) *Partition {
 	p := &Partition{
 		Topic: t.Name, ID: r.id, now: m.Now, diskFull: m.DiskFull,
-		plog: r.plog, pending: map[int64]*inFlight{},
+		plog: r.plog, verifying: map[int64]*Verification{},
 	}
 	p.config.Store(&config)
-	p.machine = &machine{p: p, producers: newProducerTable()}
+	p.machine = newMachine(p)
 	return p
 }
 

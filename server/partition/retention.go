@@ -36,7 +36,7 @@ func (p *Partition) tick(now time.Time, expiryTicks int64) error {
 	if err := p.plog.Tick(now); err != nil {
 		return err
 	}
-	p.forgetSettled()
+	p.forgetFailed()
 	p.machine.mu.Lock()
 	defer p.machine.mu.Unlock()
 	p.machine.producers.expire(expiryTicks)

@@ -16,9 +16,6 @@ func (p *Partition) validate(b batch.Batch) (batch.Header, error) {
 	if err != nil {
 		return batch.Header{}, err
 	}
-	if s.Header.IsTransactional() {
-		return batch.Header{}, fmt.Errorf("%w: no transaction is open on this partition", kerr.InvalidTxnState)
-	}
 	now := p.now().UnixMilli()
 	switch {
 	case c.LogAppendTime:

@@ -10,14 +10,16 @@ import (
 // Waiter is woken when the partitions that it watches grow: a parked fetch. One Waiter can watch many partitions. It costs
 // nothing while nothing happens.
 type Waiter struct {
-	c    chan struct{}
-	need atomic.Int64
+	c         chan struct{}
+	committed bool // waits for the last stable offset instead of the high watermark
+	need      atomic.Int64
 }
 
 // NewWaiter makes a Waiter whose C gets a value when at least minBytes were committed, on all watched partitions together,
-// since Watch, or when any of them changed leader or log start.
-func NewWaiter(minBytes int64) *Waiter {
-	w := &Waiter{c: make(chan struct{}, 1)}
+// since Watch, or when any of them changed leader or log start. With readCommitted, what belongs to an open transaction
+// does not count; when one ends, the Waiter fires without counting.
+func NewWaiter(minBytes int64, readCommitted bool) *Waiter {
+	w := &Waiter{c: make(chan struct{}, 1), committed: readCommitted}
 	w.need.Store(max(minBytes, 1))
 	return w
 }
@@ -73,11 +75,15 @@ func (ws *waiters) each(f func(*Waiter)) {
 	}
 }
 
-// Watch registers w. It fires at once when the high watermark is already beyond knownHW, the one that the caller saw
-// when it decided to wait, so that no growth in between is missed.
-func (p *Partition) Watch(w *Waiter, knownHW log.Offset) {
+// Watch registers w. It fires at once when the high watermark (with readCommitted, the last stable offset) is already
+// beyond known, the one that the caller saw when it decided to wait, so that no growth in between is missed.
+func (p *Partition) Watch(w *Waiter, known log.Offset) {
 	p.waiters.add(w)
-	if p.highWatermark() != knownHW {
+	now := p.highWatermark()
+	if w.committed {
+		now = p.stable()
+	}
+	if now != known {
 		w.wake()
 	}
 }
