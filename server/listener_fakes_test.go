@@ -73,7 +73,7 @@ func (b *fakeBroker) Handle(ctx context.Context, _ handler.Client, req kmsg.Requ
 func (b *fakeBroker) Shard(string) int32 { return 0 }
 
 func (b *fakeBroker) Get(cluster.TopicID, int32) (handler.Replica, error) { return b, nil }
-func (b *fakeBroker) NewWaiter(int64) handler.Waiter                      { return make(fakeWaiter) }
+func (b *fakeBroker) NewWaiter(int64, bool) handler.Waiter                { return make(fakeWaiter) }
 
 type fakeWaiter chan struct{}
 
@@ -82,7 +82,10 @@ func (w fakeWaiter) C() <-chan struct{} { return w }
 func (b *fakeBroker) Watch(handler.Waiter, log.Offset) { b.onWatch() }
 func (b *fakeBroker) Unwatch(handler.Waiter)           { b.unwatch <- struct{}{} }
 
-func (b *fakeBroker) Produce(batch batch.Batch) (handler.Append, error) {
+func (b *fakeBroker) Verify(batch.Header, bool) (*partition.Verification, error) { return nil, nil }
+func (b *fakeBroker) Release(batch.Header, *partition.Verification)              {}
+
+func (b *fakeBroker) Produce(batch batch.Batch, _ *partition.Verification) (handler.Append, error) {
 	a := &fakeAppend{broker: b, batch: batch, sum: crc32.ChecksumIEEE(batch), done: make(chan struct{})}
 	b.mu.Lock()
 	defer b.mu.Unlock()
