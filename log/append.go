@@ -15,8 +15,8 @@ var ErrTooLarge = errors.New("append too large for a segment")
 // (pwritev) to one file. With Config.FlushEveryAppend, or sync true, it returns after they are durable.
 // It is all or nothing: after an error the log is as before, or latched as failed (ErrFailed); a failed fsync latches too.
 // One caller at a time; concurrent with every reader. The batches are not retained after it returns.
-// epochs[i] is the epoch of batches[i]; epochs never fall. Data batches get base offset = NextOffset; internal batches
-// (batch.IsInternal) get base offset = NextOffset and lastOffsetDelta -1, consuming none.
+// epochs[i] is the epoch of batches[i]; epochs never fall. Every batch gets base offset = NextOffset; internal batches
+// (batch.IsInternal) consume none, unless they are gaps.
 // Headers are checked, CRCs are not: what comes from a client or over the network is validated before.
 func (l *Log) Append(batches []batch.Batch, epochs []Epoch, sync bool) error {
 	l.appendMu.Lock()
@@ -88,7 +88,12 @@ func (l *Log) makeRoom(total int64) (*segment, error) {
 	}
 	s, size, config := l.activeState()
 	last := l.slots[len(l.slots)-1].header
-	full := size > 0 && (size+total > config.SegmentBytes || s.rel(last.NextOffset()) > maxSegmentBytes)
+	entries := int64(0)
+	for i := range l.slots {
+		entries += l.slots[i].header.Entries()
+	}
+	full := size > 0 && (size+total > config.SegmentBytes || s.rel(last.NextOffset()) > maxSegmentBytes ||
+		s.relIndex(l.nextIndex)+entries > maxSegmentBytes)
 	if full || l.nextOffset > s.base && config.SegmentAge > 0 && l.expired(s, config.SegmentAge, l.newestSlot()) {
 		if err := l.roll(); err != nil {
 			return nil, err
@@ -157,13 +162,14 @@ const (
 
 // publish makes the written batches visible. The index comes first, so that a reader who sees a batch finds its entry.
 func (l *Log) publish(s *segment, total int64) flushWhen {
-	first := l.nextIndex
+	index := l.nextIndex
 	var entries []indexEntry
 	for i := range l.slots {
 		sl := &l.slots[i]
-		if e, wanted := l.indexer.add(s, &sl.header, first+Index(i), sl.pos); wanted {
+		if e, wanted := l.indexer.add(s, &sl.header, index, sl.pos); wanted {
 			entries = append(entries, e)
 		}
+		index += Index(sl.header.Entries())
 	}
 	if len(entries) > 0 {
 		s.index.add(entries)
@@ -174,9 +180,8 @@ func (l *Log) publish(s *segment, total int64) flushWhen {
 	defer l.mu.Unlock()
 	for i := range l.slots {
 		h := &l.slots[i].header
-		index := first + Index(i)
 		if len(l.epochs) == 0 || h.Epoch != l.lastEpoch() {
-			l.epochs = append(l.epochs, EpochStart{Epoch: h.Epoch, Index: index, Offset: h.BaseOffset})
+			l.epochs = append(l.epochs, EpochStart{Epoch: h.Epoch, Index: l.nextIndex, Offset: h.BaseOffset})
 		}
 		if !h.IsInternal() {
 			s.maxTimestamp = max(s.maxTimestamp, h.MaxTimestamp)
@@ -184,9 +189,13 @@ func (l *Log) publish(s *segment, total int64) flushWhen {
 				l.activeSince, s.birth = now, birth(h)
 			}
 		}
-		l.ring.push(index, l.slots[i])
+		if h.Kind == batch.KindGap {
+			l.ring = ring{} // it has one slot for each entry
+		} else {
+			l.ring.push(l.nextIndex, l.slots[i])
+		}
+		l.nextIndex += Index(h.Entries())
 	}
-	l.nextIndex += Index(len(l.slots))
 	l.nextOffset = l.slots[len(l.slots)-1].header.NextOffset()
 	s.size += total
 	l.size += total

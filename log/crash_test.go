@@ -220,7 +220,7 @@ func (r *crashRun) appendWide(o outcome) {
 		r.epoch += Epoch(1 + r.rnd.IntN(3))
 	}
 	r.epoch = max(r.epoch, r.m.epoch())
-	batches := randomBatches(r.rnd, 12, 1500)
+	batches := withGaps(r.rnd, randomBatches(r.rnd, 12, 1500))
 	for _, b := range batches {
 		r.m.append(b, r.epoch)
 	}
@@ -231,7 +231,7 @@ func (r *crashRun) appendWide(o outcome) {
 
 func (r *crashRun) truncateAt(o outcome) {
 	low := max(r.saved.Index+1, r.m.first)
-	i := low + Index(r.rnd.IntN(int(r.m.nextIndex()-low)+1))
+	i := r.m.boundary(low + Index(r.rnd.IntN(int(r.m.nextIndex()-low)+1)))
 	o.floor = min(o.floor, i-1)
 	r.now(o)
 	r.must(r.l.TruncateSuffix(i))

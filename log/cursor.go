@@ -82,9 +82,12 @@ func (c *cursor) load() (bool, error) {
 	return true, nil
 }
 
+// lastIndex is the index of the last entry that the batch at pos stands for.
+func (c *cursor) lastIndex() Index { return c.index + Index(c.header.Entries()) - 1 }
+
 // next moves past the batch that load decoded.
 func (c *cursor) next() {
 	c.pos += int64(c.header.Length)
 	c.offset = c.header.NextOffset()
-	c.index++
+	c.index += Index(c.header.Entries())
 }

@@ -1,9 +1,14 @@
 package log
 
-import "fmt"
+import (
+	"fmt"
+
+	"balsa/log/batch"
+)
 
 // ReadEntries returns the stored bytes of entries first..last, internal ones included, at most maxBytes but at least
-// one entry, and the last index that is in it. This is what replication ships.
+// one entry, and the last index that is in it. This is what replication ships. A gap comes whole, even if it reaches beyond
+// last, since no offset within it is known; if it begins before first, as one that begins with first and ends where it does.
 func (l *Log) ReadEntries(first, last Index, maxBytes int) (Slice, Index, error) {
 	for {
 		v, err := l.view()
@@ -68,8 +73,12 @@ func (l *Log) storedEntries(v *view, sp *spans, first, last Index, maxBytes int6
 	if err := l.checkEpoch(at); err != nil {
 		return err
 	}
-	sp.entry(at.segment, at.pos, int64(at.header.Length), maxBytes)
-	sp.last, sp.next = first, at.header.NextOffset()
+	if at.index < first {
+		sp.rest(&at, first)
+	} else {
+		sp.entry(at.segment, at.pos, int64(at.header.Length), maxBytes)
+	}
+	sp.last, sp.next = at.index+Index(at.header.Entries())-1, at.header.NextOffset()
 	pos := at.pos + int64(at.header.Length)
 	for k := v.byIndex(first); k < len(v.segments) && v.segments[k].baseIndex <= last; k++ {
 		more, err := l.entriesOf(v, k, sp, pos, last, maxBytes)
@@ -79,6 +88,16 @@ func (l *Log) storedEntries(v *view, sp *spans, first, last Index, maxBytes int6
 		pos = 0
 	}
 	return nil
+}
+
+// rest adds what is left of a gap from entry `from` on. Its base offset is not known and stays that of the gap; where it ends
+// is what counts.
+func (s *spans) rest(at *place, from Index) {
+	h := &at.header
+	b := batch.Gap(h.Entries()-int64(from-at.index), int64(h.LastOffsetDelta)+1)
+	b.Stamp(h.BaseOffset, h.Epoch)
+	s.list = append(s.list, span{data: b, len: int64(len(b))})
+	s.bytes += int64(len(b))
 }
 
 // entriesOf adds segment k's entries from pos on, which follow those added before, up to last: by a jump to the last
@@ -119,7 +138,7 @@ func (l *Log) entriesOf(v *view, k int, sp *spans, pos int64, last Index, maxByt
 		if !sp.entry(s, c.pos, int64(c.header.Length), maxBytes) {
 			return false, nil
 		}
-		sp.last, sp.next = c.index, c.header.NextOffset()
+		sp.last, sp.next = c.lastIndex(), c.header.NextOffset()
 		c.next()
 	}
 	return false, nil

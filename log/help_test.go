@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -35,10 +36,11 @@ func open(t testing.TB, fs vfs.FS, c Config) (*Log, Checkpoint) {
 	return l, ckpt
 }
 
-// entry is one batch as the model knows it, stamped.
+// entry is one entry as the model knows it, stamped. Those that a gap stands for have its batch each.
 type entry struct {
 	raw    batch.Batch
 	header batch.Header
+	nth    int // of its gap, from 0
 }
 
 // model is a log in memory.
@@ -71,8 +73,18 @@ func (m *model) append(b batch.Batch, e Epoch) {
 	raw := bytes.Clone(b)
 	batch.Batch(raw).Stamp(m.next, e)
 	h := batch.Batch(raw).Header()
-	m.entries = append(m.entries, entry{raw, h})
+	for n := range int(h.Entries()) {
+		m.entries = append(m.entries, entry{raw, h, n})
+	}
 	m.next = h.NextOffset()
+}
+
+// boundary returns the first index from i on that is not within a gap.
+func (m *model) boundary(i Index) Index {
+	for i < m.nextIndex() && m.entries[i-m.first].nth > 0 {
+		i++
+	}
+	return i
 }
 
 func (m *model) truncate(i Index) {
@@ -109,6 +121,14 @@ func randomBatches(rnd *rand.Rand, most, size int) []batch.Batch {
 		out = append(out, batch.Build(values, 1000+rnd.Int64N(100_000)))
 	}
 	return out
+}
+
+// withGaps puts gaps between batches, sometimes.
+func withGaps(rnd *rand.Rand, batches []batch.Batch) []batch.Batch {
+	for rnd.IntN(3) == 0 {
+		batches = slices.Insert(batches, rnd.IntN(len(batches)+1), batch.Gap(1+rnd.Int64N(9), rnd.Int64N(20)))
+	}
+	return batches
 }
 
 func randomBytes(rnd *rand.Rand, n int) []byte {
@@ -150,7 +170,9 @@ func checkState(t testing.TB, l *Log, m *model) {
 		if len(epochs) == 0 || epochs[len(epochs)-1].Epoch != e.header.Epoch {
 			epochs = append(epochs, EpochStart{e.header.Epoch, m.first + Index(i), e.header.BaseOffset})
 		}
-		size += int64(len(e.raw))
+		if e.nth == 0 {
+			size += int64(len(e.raw))
+		}
 	}
 	if got, want := fmt.Sprint(l.Epochs()), fmt.Sprint(epochs); got != want {
 		t.Fatalf("epochs %s, want %s", got, want)
@@ -184,12 +206,14 @@ func checkEntries(t testing.TB, l *Log, m *model) {
 			}
 			var want []byte
 			wantLast := m.first + Index(first)
-			for k := first; k < len(m.entries); k++ {
-				if len(want) > 0 && len(want)+len(m.entries[k].raw) > most {
+			for k := first; k < len(m.entries); {
+				e := m.entries[k]
+				if len(want) > 0 && len(want)+len(e.raw) > most {
 					break
 				}
-				want = append(want, m.entries[k].raw...)
-				wantLast = m.first + Index(k)
+				want = append(want, e.rest()...)
+				k += int(e.header.Entries()) - e.nth
+				wantLast = m.first + Index(k) - 1
 			}
 			if got := sliceBytes(t, &s); last != wantLast || !bytes.Equal(got, want) {
 				t.Fatalf("entries from %d, at most %d bytes: last %d, want %d; %d bytes, want %d",
@@ -197,6 +221,16 @@ func checkEntries(t testing.TB, l *Log, m *model) {
 			}
 		}
 	}
+}
+
+// rest is what is shipped of an entry's batch when the entries before it are not wanted.
+func (e entry) rest() []byte {
+	if e.nth == 0 {
+		return e.raw
+	}
+	b := batch.Gap(e.header.Entries()-int64(e.nth), int64(e.header.LastOffsetDelta)+1)
+	b.Stamp(e.header.BaseOffset, e.header.Epoch)
+	return b
 }
 
 func sliceBytes(t testing.TB, s *Slice) []byte {

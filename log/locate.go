@@ -12,18 +12,18 @@ import (
 type place struct {
 	segment *segment
 	pos     int64
-	index   Index
+	index   Index // of the first entry that the batch stands for
 	header  batch.Header
 }
 
-// locateIndex finds entry i of v in the files.
+// locateIndex finds the batch that holds entry i of v in the files: entry i itself, or the gap that stands for it.
 func (l *Log) locateIndex(v *view, i Index) (place, error) {
 	return l.locate(v, v.byIndex(i),
 		func(s *segment, e indexEntry) bool { return int64(e.relIndex) <= s.relIndex(i) },
-		func(c *cursor) bool { return c.index < i })
+		func(c *cursor) bool { return c.lastIndex() < i })
 }
 
-// locateOffset finds the data batch of v that holds offset o in the files.
+// locateOffset finds the data batch of v that holds offset o in the files, or the gap.
 func (l *Log) locateOffset(v *view, o Offset) (place, error) {
 	return l.locate(v, v.byOffset(o),
 		func(s *segment, e indexEntry) bool { return int64(e.relOffset) <= s.rel(o) },
@@ -106,16 +106,17 @@ func (l *Log) checkEpoch(at place) error {
 	return nil
 }
 
-// Info returns the header of entry i. Recent entries are answered from memory, without I/O.
+// Info returns the header of entry i; of the gap that stands for it when compaction removed it. Recent entries are answered from memory, without I/O.
 func (l *Log) Info(i Index) (EntryInfo, error) {
 	at, err := l.find(i)
 	if err != nil {
 		return EntryInfo{}, err
 	}
-	return EntryInfo{Index: i, Header: at.header}, nil
+	return EntryInfo{Index: i, First: at.index, Header: at.header}, nil
 }
 
-// OffsetOf returns the base offset stamped on entry i; NextOffset for LastIndex+1.
+// OffsetOf returns the base offset stamped on entry i; NextOffset for LastIndex+1. Within a gap only the offsets of its first
+// entry and after its last are known: any other entry is answered with the latter.
 func (l *Log) OffsetOf(i Index) (Offset, error) {
 	l.mu.RLock()
 	next, offset, closed := l.nextIndex, l.nextOffset, l.closed
@@ -127,10 +128,13 @@ func (l *Log) OffsetOf(i Index) (Offset, error) {
 		return offset, nil
 	}
 	at, err := l.find(i)
+	if err == nil && i > at.index {
+		return at.header.NextOffset(), nil
+	}
 	return at.header.BaseOffset, err
 }
 
-// Entry reads entry i whole (a fresh copy) and checks its CRC.
+// Entry reads entry i whole (a fresh copy), or the gap that stands for it, and checks its CRC.
 func (l *Log) Entry(i Index) (batch.Batch, error) {
 	for {
 		v, err := l.view()
@@ -171,5 +175,6 @@ func (at place) read() (batch.Batch, error) {
 // EntryInfo describes one stored batch without its records.
 type EntryInfo struct {
 	Index  Index
+	First  Index        // the first entry that the batch stands for: Index, unless it is a gap
 	Header batch.Header // decoded header of the stored batch, base offset and epoch as stamped
 }

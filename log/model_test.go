@@ -80,7 +80,7 @@ func (r *modelRun) append() {
 		r.epoch += Epoch(1 + r.rnd.IntN(3))
 	}
 	r.epoch = max(r.epoch, r.m.epoch())
-	batches := randomBatches(r.rnd, 6, 300)
+	batches := withGaps(r.rnd, randomBatches(r.rnd, 6, 300))
 	for _, b := range batches {
 		r.m.append(b, r.epoch)
 	}
@@ -90,7 +90,7 @@ func (r *modelRun) append() {
 func (r *modelRun) truncate() {
 	r.t.Helper()
 	low := max(r.saved.Index+1, r.m.first)
-	i := low + Index(r.rnd.IntN(int(r.m.nextIndex()-low)+1))
+	i := r.m.boundary(low + Index(r.rnd.IntN(int(r.m.nextIndex()-low)+1)))
 	r.must(r.l.TruncateSuffix(i))
 	r.m.truncate(i)
 }

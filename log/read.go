@@ -54,6 +54,8 @@ func (w *window) take(s *segment, h *batch.Header, pos int64) bool {
 		return true
 	case w.bytes+int64(h.Length) > w.max && (w.bytes > 0 || !w.minOne):
 		return false
+	case len(w.list) == maxSpans:
+		return false
 	}
 	w.add(s, pos, int64(h.Length))
 	w.next = h.NextOffset()

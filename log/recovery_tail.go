@@ -230,7 +230,7 @@ func (t *tailScan) scan(slot int) (repair, error) {
 			rep.entries = append(rep.entries, e)
 		}
 		t.r.done.ScannedBytes += int64(header.Length)
-		sc.pos, sc.offset, index = sc.pos+int64(header.Length), header.NextOffset(), index+1
+		sc.pos, sc.offset, index = sc.pos+int64(header.Length), header.NextOffset(), index+Index(header.Entries())
 	}
 	if sc.offset-t.s.base > math.MaxInt32 {
 		return repair{}, corrupt(sc.path, sc.pos, "offset %d is too far from the segment's first", sc.offset)

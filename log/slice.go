@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"slices"
@@ -17,7 +18,48 @@ type Slice struct {
 	NextOffset Offset // the offset after the last data batch in it; the offset asked for when it is empty
 }
 
-// Range is a byte range of one open file.
+// gather copies the spans into memory, with one read for each segment: little but headers of gaps lies between them.
+func (s *spans) gather() (Slice, error) {
+	out := make([]byte, 0, s.bytes)
+	for list := s.list; len(list) > 0; {
+		n := 1
+		for n < len(list) && list[n].segment == list[0].segment {
+			n++
+		}
+		var err error
+		if out, err = gatherSegment(out, list[:n]); err != nil {
+			return Slice{}, err
+		}
+		list = list[n:]
+	}
+	return Slice{Bytes: s.bytes, NextOffset: s.next, Ranges: []Range{{File: bytes.NewReader(out), Len: s.bytes}}}, nil
+}
+
+// gatherSegment appends spans of one segment, in order.
+func gatherSegment(out []byte, list []span) ([]byte, error) {
+	if list[0].segment == nil {
+		for _, sp := range list {
+			out = append(out, sp.data...)
+		}
+		return out, nil
+	}
+	h, err := list[0].segment.data.acquire()
+	if err != nil {
+		return nil, err
+	}
+	defer h.release()
+	from, last := list[0].pos, list[len(list)-1]
+	all := make([]byte, last.pos+last.len-from)
+	if n, err := h.ReadAt(all, from); n < len(all) {
+		return nil, fmt.Errorf("read segment at byte %d: %w", from, err)
+	}
+	for _, sp := range list {
+		out = append(out, all[sp.pos-from:sp.pos-from+sp.len]...)
+	}
+	return out, nil
+}
+
+// Range is a byte range of one open file, or of memory.
 type Range struct {
 	File     io.ReaderAt
 	Pos, Len int64
@@ -72,10 +114,11 @@ func (s *Slice) AppendTo(dst []byte) ([]byte, error) {
 	return out, nil
 }
 
-// span is a byte range of a segment.
+// span is a byte range of a segment, or bytes that are in no file.
 type span struct {
-	segment  *segment
+	segment  *segment // nil: data
 	pos, len int64
+	data     []byte
 }
 
 // spans collects what a slice will hold. Adjacent spans become one.
@@ -95,13 +138,29 @@ func (s *spans) add(seg *segment, pos, n int64) {
 		s.list[k].len += n
 		return
 	}
-	s.list = append(s.list, span{seg, pos, n})
+	s.list = append(s.list, span{segment: seg, pos: pos, len: n})
 }
 
-// open opens the files.
+const (
+	// maxSpans bounds the pieces of one read: what internal batches lie between is not contiguous.
+	maxSpans = 512
+	// gatherPiece is the average size of pieces below which they are read into memory, up to gatherBytes: compaction leaves
+	// many gaps, and one write of what lies between them is cheaper than a system call for each piece.
+	gatherPiece = 16 << 10
+	gatherBytes = 1 << 20
+)
+
+// open opens the files. Many small pieces are read at once.
 func (s *spans) open() (Slice, error) {
+	if n := int64(len(s.list)); n > 8 && s.bytes <= min(n*gatherPiece, gatherBytes) {
+		return s.gather()
+	}
 	out := Slice{Bytes: s.bytes, NextOffset: s.next, Ranges: make([]Range, 0, len(s.list))}
 	for _, sp := range s.list {
+		if sp.segment == nil {
+			out.Ranges = append(out.Ranges, Range{File: bytes.NewReader(sp.data), Len: sp.len})
+			continue
+		}
 		h, err := sp.segment.data.acquire()
 		if err != nil {
 			out.Release()

@@ -49,6 +49,9 @@ func (l *Log) cutPoint(v *view, i Index) (place, int64, error) {
 	if err != nil {
 		return place{}, 0, err
 	}
+	if at.index != i {
+		return place{}, 0, fmt.Errorf("entry %d lies within a gap, whose entries were committed", i)
+	}
 	newest := int64(batch.NoTimestamp)
 	if at.pos > 0 {
 		before := view{segments: []*segment{at.segment}, size: at.pos}

@@ -105,6 +105,7 @@ func (g *Group) resetTo(p position) error {
 	defer c.mu.Unlock()
 	g.logger.Info("log restarts at the leader's log start", "index", p.index+1, "offset", p.baseOffset)
 	g.state.store.phantom.Store(max(g.state.store.phantom.Load(), uint64(g.plog.LastIndex())))
+	g.state.store.gap.Store(nil)
 	if err := g.plog.Reset(p.index+1, p.baseOffset, p.term, p.encode()); err != nil {
 		return err
 	}

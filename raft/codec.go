@@ -57,7 +57,11 @@ func decodeAppend(from NodeID, body []byte) (GroupID, *hraft.AppendEntriesReques
 		RPCHeader: rpcHeader(from), Term: h.term, PrevLogEntry: h.prevIndex, PrevLogTerm: h.prevTerm,
 		LeaderCommitIndex: h.commitIndex,
 	}
-	if r.err == nil && int64(h.count) > int64(len(r.b)) {
+	most := int64(len(r.b))
+	if h.batches {
+		most = min(most/batch.HeaderLen*batch.MaxGap, maxAppendEntries+batch.MaxGap)
+	}
+	if r.err == nil && int64(h.count) > most {
 		r.err = fmt.Errorf("%w: %d entries in %d bytes", errFrame, h.count, len(r.b))
 	}
 	if r.err != nil {
@@ -67,13 +71,15 @@ func decodeAppend(from NodeID, body []byte) (GroupID, *hraft.AppendEntriesReques
 	req.Entries = make([]*hraft.Log, h.count)
 	for i := range logs {
 		logs[i].Index = h.prevIndex + 1 + uint64(i)
-		if h.batches {
-			r.batch(&logs[i], h.term)
-		} else {
-			logs[i].Term, logs[i].Type = r.u64(), hraft.LogType(r.u8())
-			logs[i].Extensions, logs[i].Data = r.bytes(), r.bytes()
-		}
 		req.Entries[i] = &logs[i]
+	}
+	for rest := logs; len(rest) > 0 && r.err == nil; {
+		if h.batches {
+			rest = rest[r.batch(rest, h.term):]
+		} else {
+			r.entry(&rest[0])
+			rest = rest[1:]
+		}
 	}
 	if r.err == nil && len(r.b) > 0 {
 		r.err = fmt.Errorf("%w: %d bytes after the last entry", errFrame, len(r.b))
@@ -81,36 +87,58 @@ func decodeAppend(from NodeID, body []byte) (GroupID, *hraft.AppendEntriesReques
 	return h.group, req, r.err
 }
 
-// batch takes one stored batch from a leader of the given term. Its checksum is verified here: the last place before
-// another disk takes it.
-func (r *reader) batch(l *hraft.Log, term uint64) {
-	if r.err != nil {
-		return
-	}
+// entry takes an entry of the metadata group.
+func (r *reader) entry(l *hraft.Log) {
+	l.Term, l.Type = r.u64(), hraft.LogType(r.u8())
+	l.Extensions, l.Data = r.bytes(), r.bytes()
+}
+
+// batch takes one stored batch from a leader of the given term, the next of the entries of logs, and returns how many of them
+// it stands for. Its checksum is verified here: the last place before another disk takes it.
+func (r *reader) batch(logs []hraft.Log, term uint64) int {
+	l := &logs[0]
 	h, err := batch.ParseHeader(r.b)
 	if err != nil {
 		r.err = fmt.Errorf("%w: %w", errFrame, err)
-		return
+		return 0
 	}
 	b := batch.Batch(r.take(int(h.Length)))
 	if r.err != nil {
-		return
+		return 0
 	}
 	if !b.CheckCRC() {
 		r.err = fmt.Errorf("%w: entry %d: checksum does not match", errFrame, l.Index)
-		return
+		return 0
+	}
+	if uint64(h.Epoch) > term {
+		// A replicator that outlived its leader's term read what a later leader wrote.
+		r.err = fmt.Errorf("%w: entry %d of term %d from a leader of term %d", errFrame, l.Index, h.Epoch, term)
+		return 0
+	}
+	if h.Kind == batch.KindGap {
+		return r.gap(logs, b, &h)
 	}
 	l.Term = uint64(h.Epoch)
-	if l.Term > term {
-		// A replicator that outlived its leader's term read what a later leader wrote.
-		r.err = fmt.Errorf("%w: entry %d of term %d from a leader of term %d", errFrame, l.Index, l.Term, term)
-		return
-	}
 	if h.Kind == batch.KindData {
 		l.Type, l.Data, l.Extensions = hraft.LogCommand, b, stamped
-		return
+		return 1
 	}
 	l.Type, l.Data, l.Extensions = unwrapInternal(b)
+	return 1
+}
+
+// gap makes the entries that a gap stands for; the last one carries it.
+func (r *reader) gap(logs []hraft.Log, b batch.Batch, h *batch.Header) int {
+	n := int(h.Entries())
+	if n > len(logs) {
+		r.err = fmt.Errorf("%w: a gap of %d entries from entry %d on where %d are left", errFrame, n, logs[0].Index, len(logs))
+		return 0
+	}
+	for i := range logs[:n] {
+		logs[i] = gapEntry(logs[i].Index, uint64(h.Epoch))
+	}
+	logs[n-1].Data = b
+	return n
 }
 
 func rpcHeader(n NodeID) hraft.RPCHeader {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -17,7 +18,8 @@ import (
 
 // An entry of type LogCommand says in its Extensions what its Data is: nothing for a producer's batch that is yet to be
 // stamped, stamped for a batch that came from the leader as it is stored there, else the kind of an internal
-// batch whose payload Data is.
+// batch whose payload Data is. Entries that compaction removed are of kind batch.KindGap, and have no Data but for the last
+// one of each gap: there it is the batch that stands for them, of which only the end counts.
 var stamped = []byte{0xff}
 
 // entryStore is hashicorp/raft's LogStore directly over a partition's log: there is no second copy of any entry.
@@ -37,6 +39,8 @@ type entryStore struct {
 	phantom atomic.Uint64
 	// applied is the last entry that the state machine took: committed, so never to be removed.
 	applied atomic.Uint64
+	// gap is the last gap that GetLog met: it is asked for each of the entries that a gap stands for.
+	gap atomic.Pointer[log.EntryInfo]
 }
 
 // FirstIndex returns the first index kept; last+1 when empty, except 0 for a log that never had an entry.
@@ -68,6 +72,10 @@ func (s *entryStore) GetLog(index uint64, l *hraft.Log) error {
 	case i < first || i > last:
 		return hraft.ErrLogNotFound
 	}
+	if g := s.gap.Load(); g != nil && i >= g.First && i < g.First+log.Index(g.Header.Entries()) {
+		*l = gapEntry(index, uint64(g.Header.Epoch))
+		return nil
+	}
 	info, err := s.plog.Info(i)
 	if err != nil {
 		if errors.Is(err, log.ErrIndexNotFound) {
@@ -83,6 +91,9 @@ func (s *entryStore) GetLog(index uint64, l *hraft.Log) error {
 		l.Type = hraft.LogNoop
 	case batch.KindBarrier:
 		l.Type = hraft.LogBarrier
+	case batch.KindGap:
+		s.gap.Store(&info)
+		*l = gapEntry(index, l.Term)
 	default:
 		b, err := s.plog.Entry(i)
 		if err != nil {
@@ -91,6 +102,12 @@ func (s *entryStore) GetLog(index uint64, l *hraft.Log) error {
 		l.Type, l.Data, l.Extensions = unwrapInternal(b)
 	}
 	return nil
+}
+
+// gapEntry is an entry that compaction removed, as the library knows it: a command, so that the state machine learns of its
+// offsets.
+func gapEntry(index, term uint64) hraft.Log {
+	return hraft.Log{Index: index, Term: term, Type: hraft.LogCommand, Extensions: []byte{byte(batch.KindGap)}}
 }
 
 // unwrapInternal returns an internal batch as the library knows it.
@@ -122,32 +139,9 @@ func (s *entryStore) StoreLogs(logs []*hraft.Log) error {
 	}
 	s.storing.Store(time.Now().UnixNano())
 	defer s.storing.Store(0)
-	batches := make([]batch.Batch, len(logs))
-	epochs := make([]log.Epoch, len(logs))
-	// Raft's own entries and ours are rare and carry decisions: they are durable whatever the topic's flush policy.
-	sync := false
-	next := s.plog.NextOffset()
-	for i, l := range logs {
-		invariant.Check(l.Term>>31 == 0, "term %d does not fit a leader epoch", l.Term)
-		epochs[i] = log.Epoch(l.Term)
-		b, err := toBatch(l)
-		if err != nil {
-			return err
-		}
-		batches[i] = b
-		if b.IsInternal() {
-			sync = true
-			continue
-		}
-		h := b.Header()
-		if len(l.Extensions) > 0 && s.full() {
-			return fmt.Errorf("append entry %d: too little space left: %w", l.Index, syscall.ENOSPC)
-		}
-		if len(l.Extensions) > 0 && (h.BaseOffset != next || h.Epoch != epochs[i]) {
-			return fmt.Errorf("entry %d: leader numbered it offset %d epoch %d, here it is offset %d epoch %d: replicas diverged",
-				l.Index, h.BaseOffset, h.Epoch, next, epochs[i])
-		}
-		next += log.Offset(h.LastOffsetDelta) + 1
+	batches, epochs, sync, err := s.batchesOf(logs)
+	if err != nil {
+		return err
 	}
 	if err := s.plog.Append(batches, epochs, sync); err != nil {
 		s.failed(fmt.Errorf("append entries %d-%d: %w", logs[0].Index, logs[len(logs)-1].Index, err))
@@ -157,6 +151,69 @@ func (s *entryStore) StoreLogs(logs []*hraft.Log) error {
 		s.phantom.Store(0)
 	}
 	return nil
+}
+
+// batchesOf returns the batches of entries, each with its epoch, and whether they must be durable at once.
+func (s *entryStore) batchesOf(logs []*hraft.Log) (batches []batch.Batch, epochs []log.Epoch, sync bool, err error) {
+	batches, epochs = make([]batch.Batch, 0, len(logs)), make([]log.Epoch, 0, len(logs))
+	next, removed := s.plog.NextOffset(), int64(0)
+	for _, l := range logs {
+		invariant.Check(l.Term>>31 == 0, "term %d does not fit a leader epoch", l.Term)
+		var b batch.Batch
+		if isGap(l) {
+			if removed++; l.Data == nil {
+				continue
+			}
+			b, err = gapFrom(l, removed, next)
+			removed = 0
+		} else {
+			b, err = s.checked(l, next)
+		}
+		if err != nil {
+			return nil, nil, false, err
+		}
+		h := b.Header()
+		next += log.Offset(h.LastOffsetDelta) + 1
+		// Raft's own entries and ours are rare and carry decisions: they are durable whatever the topic's flush policy.
+		sync = sync || h.IsInternal()
+		batches, epochs = append(batches, b), append(epochs, log.Epoch(l.Term))
+	}
+	if removed > 0 {
+		return nil, nil, false, fmt.Errorf("append entry %d: the end of its gap is missing", logs[len(logs)-1].Index)
+	}
+	return batches, epochs, sync, nil
+}
+
+// checked returns the batch of an entry that is no gap. One that comes from the leader must have the offset that it would
+// get here, next, and there must be room for it.
+func (s *entryStore) checked(l *hraft.Log, next log.Offset) (batch.Batch, error) {
+	b, err := toBatch(l)
+	if err != nil || b.IsInternal() || len(l.Extensions) == 0 {
+		return b, err
+	}
+	if s.full() {
+		return nil, fmt.Errorf("append entry %d: too little space left: %w", l.Index, syscall.ENOSPC)
+	}
+	if h := b.Header(); h.BaseOffset != next || uint64(h.Epoch) != l.Term {
+		return nil, fmt.Errorf("entry %d: leader numbered it offset %d epoch %d, here it is offset %d epoch %d: replicas diverged",
+			l.Index, h.BaseOffset, h.Epoch, next, l.Term)
+	}
+	return b, nil
+}
+
+func isGap(l *hraft.Log) bool {
+	return l.Type == hraft.LogCommand && len(l.Extensions) > 0 && l.Extensions[0] == byte(batch.KindGap)
+}
+
+// gapFrom makes the gap that stands here for the entries up to l, of which so many are missing in this log. It ends where the
+// leader's gap ends, and begins where this log does.
+func gapFrom(l *hraft.Log, entries int64, next log.Offset) (batch.Batch, error) {
+	end := batch.Batch(l.Data).Header().NextOffset()
+	if end < next || end-next > math.MaxInt32 || entries > batch.MaxGap {
+		return nil, fmt.Errorf("entry %d: leader's gap ends at offset %d, here the next offset is %d: replicas diverged",
+			l.Index, end, next)
+	}
+	return batch.Gap(entries, int64(end-next)), nil
 }
 
 func toBatch(l *hraft.Log) (batch.Batch, error) {

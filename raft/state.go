@@ -40,6 +40,10 @@ func (f *replicaState) ApplyBatch(logs []*hraft.Log) []any {
 		if log.Index(l.Index) <= f.applied || log.Index(l.Index) < f.plog.FirstIndex() {
 			continue // a shipped position covers it, or one that is about to be restored, for which the log was reset
 		}
+		if k := len(entries); k > 0 && isGap(l) && entries[k-1].Kind == batch.KindGap &&
+			log.Index(l.Index) < entries[k-1].Index+log.Index(entries[k-1].Header.Entries()) {
+			continue // it has its gap already
+		}
 		entries = append(entries, f.entry(l))
 	}
 	if len(entries) > 0 {
@@ -57,8 +61,9 @@ func (f *replicaState) ApplyBatch(logs []*hraft.Log) []any {
 func (f *replicaState) entry(l *hraft.Log) Entry {
 	info, err := f.plog.Info(log.Index(l.Index))
 	invariant.Check(err == nil, "committed entry %d cannot be read: %v", l.Index, err)
-	e := Entry{Index: info.Index, Epoch: info.Header.Epoch, Kind: info.Header.Kind, Header: info.Header}
+	e := Entry{Index: info.First, Epoch: info.Header.Epoch, Kind: info.Header.Kind, Header: info.Header}
 	switch {
+	case e.Kind == batch.KindGap:
 	case e.Kind != batch.KindData:
 		e.Payload = l.Data
 	case !f.needPayload && !e.Header.IsControl():

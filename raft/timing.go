@@ -44,11 +44,14 @@ func (t Timing) withDefaults() Timing {
 // metadataCommit is short: every broker answers clients from its copy of the metadata.
 const metadataCommit = 20 * time.Millisecond
 
+// maxAppendEntries is how many entries the library ships at once.
+const maxAppendEntries = 1024
+
 func (t Timing) config(metadata bool) *hraft.Config {
 	c := hraft.DefaultConfig()
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = t.Heartbeat, max(t.Election, t.Heartbeat), t.Lease
 	c.CommitTimeout = t.Commit
-	c.MaxAppendEntries = 1024
+	c.MaxAppendEntries = maxAppendEntries
 	c.BatchApplyCh = true
 	c.ShutdownOnRemove = false
 	c.NoLegacyTelemetry = true

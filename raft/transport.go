@@ -208,7 +208,7 @@ func (t *groupTransport) sendEntries(s *session, n NodeID, req *hraft.AppendEntr
 		if r.err != nil {
 			return r.err
 		}
-		if !resp.Success || sent == len(rest) {
+		if !resp.Success || sent >= len(rest) {
 			return nil
 		}
 		h.prevIndex, h.prevTerm = rest[sent-1].Index, rest[sent-1].Term
@@ -216,7 +216,8 @@ func (t *groupTransport) sendEntries(s *session, n NodeID, req *hraft.AppendEntr
 	}
 }
 
-// chunk prepares the next request of a run of entries and says how many are in it.
+// chunk prepares the next request of a run of entries and says how many are in it: more than the run has when it ends within a
+// gap, which is shipped whole. The follower then meets entries that it has already, once more.
 func (t *groupTransport) chunk(h *appendHeader, commit uint64, rest []*hraft.Log) ([]byte, *log.Slice, int, error) {
 	sent := len(rest)
 	records := &log.Slice{}

@@ -123,7 +123,8 @@ type Leadership struct {
 // StateMachine is what a group replicates for. Apply, Snapshot and Restore are never called concurrently.
 type StateMachine interface {
 	// Apply takes committed entries in order, each exactly once since the restored state. Only data and our own
-	// kinds come; Raft's entries are left out. No clock, no randomness, no I/O.
+	// kinds come; Raft's entries are left out. A gap, which stands for entries that compaction removed on the leader before
+	// they came here, may come more than once. No clock, no randomness, no I/O.
 	Apply(entries []Entry)
 	// Snapshot returns the state after the last Apply as versioned, self-contained bytes.
 	Snapshot() []byte

@@ -18,6 +18,7 @@ func seeds(f *testing.F) {
 		f.Add([]byte(b))
 	}
 	f.Add([]byte(Internal(KindShare, []byte("state"))))
+	f.Add([]byte(Gap(MaxGap, 1<<20)))
 }
 
 func FuzzParseHeader(f *testing.F) {
@@ -27,7 +28,8 @@ func FuzzParseHeader(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if h.Length < HeaderLen || h.Count < 0 || h.IsInternal() != (h.LastOffsetDelta == -1) || h.IsInternal() != Batch(b).IsInternal() {
+		if h.Length < HeaderLen || h.Count < 0 || h.LastOffsetDelta < -1 ||
+			h.Kind != KindGap && h.IsInternal() != (h.LastOffsetDelta == -1) || h.Entries() < 1 || h.Entries() > MaxGap || h.IsInternal() != Batch(b).IsInternal() {
 			t.Fatalf("accepted %+v", h)
 		}
 	})

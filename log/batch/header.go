@@ -61,9 +61,14 @@ func (h *Header) checkKind() error {
 		}
 		return nil
 	}
-	if h.Attributes != internalAttributes || h.LastOffsetDelta != -1 || h.Count != 0 {
+	gap := h.ProducerEpoch == int16(KindGap)
+	if h.Attributes != internalAttributes || h.LastOffsetDelta != -1 && !gap || h.Count != 0 {
 		return fmt.Errorf("%w: internal, with attributes %#x, last offset delta %d, %d records",
 			ErrInvalidRecord, h.Attributes, h.LastOffsetDelta, h.Count)
+	}
+	if gap && (h.LastOffsetDelta < -1 || h.ProducerID < 1 || h.ProducerID > MaxGap || h.Length != HeaderLen) {
+		return fmt.Errorf("%w: gap of %d bytes for %d entries, last offset delta %d",
+			ErrInvalidRecord, h.Length, h.ProducerID, h.LastOffsetDelta)
 	}
 	if h.ProducerEpoch <= int16(KindData) || h.ProducerEpoch > maxKind {
 		return fmt.Errorf("%w: internal, of kind %d", ErrInvalidRecord, h.ProducerEpoch)
@@ -72,13 +77,21 @@ func (h *Header) checkKind() error {
 	return nil
 }
 
-// LastOffset is the offset of the batch's last record; for an internal batch the offset before BaseOffset.
+// Entries is how many log entries the batch stands for: one, unless it is a gap.
+func (h Header) Entries() int64 {
+	if h.Kind == KindGap {
+		return h.ProducerID
+	}
+	return 1
+}
+
+// LastOffset is the offset of the batch's last record; for an internal batch that consumes none the offset before BaseOffset.
 func (h Header) LastOffset() Offset { return h.BaseOffset + Offset(h.LastOffsetDelta) }
 
 // NextOffset is the offset that the next batch gets.
 func (h Header) NextOffset() Offset { return h.LastOffset() + 1 }
 
-// IsInternal says whether the batch is of our own kind, which consumes no offset.
+// IsInternal says whether the batch is of our own kind, which consumers never see.
 func (h Header) IsInternal() bool { return h.Kind != KindData }
 
 // Codec is the compression type of the records.
