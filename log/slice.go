@@ -152,7 +152,7 @@ const (
 
 // open opens the files. Many small pieces are read at once.
 func (s *spans) open() (Slice, error) {
-	if n := int64(len(s.list)); n > 8 && s.bytes <= min(n*gatherPiece, gatherBytes) {
+	if n := int64(len(s.list)); n > 16 && s.bytes <= min(n*gatherPiece, gatherBytes) {
 		return s.gather()
 	}
 	out := Slice{Bytes: s.bytes, NextOffset: s.next, Ranges: make([]Range, 0, len(s.list))}
