@@ -1,0 +1,163 @@
+//go:build eos
+
+package eos
+
+import (
+	"context"
+	"fmt"
+	"syscall"
+	"time"
+
+	"balsa/test/harness"
+)
+
+// fault is one way to disturb the run. It returns when what it broke has been mended.
+type fault struct {
+	name  string
+	nodes bool // needs nodes of our own
+	cause func() error
+}
+
+func (s *suite) faults() []fault {
+	group := func(ctx context.Context) (int32, error) { return s.groupCoordinator(ctx) }
+	txn := func(ctx context.Context) (int32, error) {
+		return s.transactionCoordinator(ctx, s.slots[s.rng.IntN(len(s.slots))].transactionalID)
+	}
+	return []fault{
+		{"worker killed", false, s.killWorker},
+		{"worker made a zombie", false, s.zombie},
+		{"group coordinator killed", true, func() error { return s.killNode(group) }},
+		{"transaction coordinator killed", true, func() error { return s.killNode(txn) }},
+		{"output leader killed", true, func() error { return s.killNode(s.outputLeader) }},
+		{"transaction coordinator hung", true, func() error { return s.hangNode(txn) }},
+	}
+}
+
+// chaos causes faults of every kind while the workers process, and adds inputs as long as there are faults to cause. It
+// returns how many workers ended by themselves.
+func (s *suite) chaos() (exits int) {
+	s.Helper()
+	kinds := s.faults()
+	count := map[string]int{}
+	for n := 0; n < *faults || s.busy(); n++ {
+		if !s.busy() {
+			s.write(max(*records/20, partitions))
+		}
+		f := kinds[n%len(kinds)]
+		if f.nodes && s.cluster == nil {
+			f = kinds[n%2]
+		}
+		time.Sleep(time.Duration(s.rng.Int64N(int64(2 * time.Second))))
+		exits += s.refill()
+		if err := f.cause(); err != nil {
+			s.Fatalf("fault %d, %s: %v", n, f.name, err)
+		}
+		count[f.name]++
+	}
+	s.Logf("faults: %v", count)
+	return exits
+}
+
+// busy says whether inputs are left to process.
+func (s *suite) busy() bool {
+	done, err := s.committed()
+	return err != nil || done < s.total()
+}
+
+func (s *suite) killWorker() error {
+	i := s.rng.IntN(len(s.slots))
+	if err := s.slots[i].Kill(); err != nil {
+		return err
+	}
+	s.fill(i)
+	return nil
+}
+
+// zombie pauses a worker, has another take its transactional id, and wakes it up when its session, and half of the time
+// its transaction too, has timed out. It must not be able to commit anything any more, and ends.
+func (s *suite) zombie() error {
+	i := s.rng.IntN(len(s.slots))
+	old := s.slots[i].Process
+	if err := old.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	s.fill(i)
+	time.Sleep(sessionTimeout + time.Duration(s.rng.Int64N(int64(2*(transactionTimeout-sessionTimeout)))))
+	if err := old.Signal(syscall.SIGCONT); err != nil {
+		return err
+	}
+	// It may find out only when it has something to commit; nobody waits for it.
+	time.Sleep(time.Second)
+	if old.Running() {
+		return old.Kill()
+	}
+	return nil
+}
+
+// killNode kills the node that which names and starts it again.
+func (s *suite) killNode(which func(context.Context) (int32, error)) error {
+	n, err := s.node(which)
+	if err != nil {
+		return err
+	}
+	if err := n.Kill(); err != nil {
+		return err
+	}
+	time.Sleep(time.Duration(s.rng.Int64N(int64(2 * time.Second))))
+	if err := n.Process.Start(); err != nil {
+		return err
+	}
+	return s.cluster.WaitServing(s.within(patience))
+}
+
+// hangNode stops the node that which names for longer than its peers wait for it: others take over, and it wakes up
+// believing to be what it no longer is.
+func (s *suite) hangNode(which func(context.Context) (int32, error)) error {
+	n, err := s.node(which)
+	if err != nil {
+		return err
+	}
+	if err := n.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	time.Sleep(2*time.Second + time.Duration(s.rng.Int64N(int64(6*time.Second))))
+	if err := n.Signal(syscall.SIGCONT); err != nil {
+		return err
+	}
+	return s.cluster.WaitServing(s.within(patience))
+}
+
+func (s *suite) node(which func(context.Context) (int32, error)) (*harness.Node, error) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(s.Context(), 5*time.Second)
+		id, err := which(ctx)
+		cancel()
+		if err == nil {
+			if n := s.cluster.Node(id); n != nil {
+				return n, nil
+			}
+			err = fmt.Errorf("the cluster names node %d", id)
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("find the node: %w", err)
+		}
+	}
+}
+
+func (s *suite) groupCoordinator(ctx context.Context) (int32, error) {
+	found := s.adm.FindGroupCoordinators(ctx, s.group)
+	return found[s.group].NodeID, found.Error()
+}
+
+func (s *suite) transactionCoordinator(ctx context.Context, id string) (int32, error) {
+	found := s.adm.FindTxnCoordinators(ctx, id)
+	return found[id].NodeID, found.Error()
+}
+
+func (s *suite) outputLeader(ctx context.Context) (int32, error) {
+	m, err := s.adm.Metadata(ctx, outputTopic)
+	if err != nil {
+		return -1, err
+	}
+	return m.Topics[outputTopic].Partitions[int32(s.rng.IntN(partitions))].Leader, nil
+}

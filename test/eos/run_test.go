@@ -1,0 +1,162 @@
+//go:build eos
+
+package eos
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// TestExactlyOnce is the proof, with each of the two group protocols.
+func TestExactlyOnce(t *testing.T) {
+	for _, protocol := range []string{"classic", "consumer"} {
+		t.Run(protocol, func(t *testing.T) {
+			s := newSuite(t, protocol == "consumer")
+			s.write(*records)
+			s.startWorkers()
+			started := time.Now()
+			exits := s.chaos()
+			s.drain()
+			took := time.Since(started)
+			s.closed()
+			s.verify()
+			starts := 0
+			for _, sl := range s.slots {
+				starts += sl.starts
+			}
+			t.Logf("%d inputs in %v; %d workers started, %d of them ended by themselves", s.total(), took.Round(time.Second), starts, exits)
+		})
+	}
+}
+
+func (s *suite) total() int64 {
+	sum := int64(0)
+	for _, n := range s.inputs {
+		sum += n
+	}
+	return sum
+}
+
+// drain lets the workers finish in peace, and fails when they do not get on.
+func (s *suite) drain() {
+	s.Helper()
+	best, since := int64(-1), time.Now()
+	for {
+		s.refill()
+		done, err := s.committed()
+		if err == nil && done == s.total() {
+			break
+		}
+		if err == nil && done > best {
+			best, since = done, time.Now()
+		}
+		if time.Since(since) > patience {
+			s.Fatalf("no progress for %v: %d of %d inputs are committed (%v)%s", patience, done, s.total(), err, s.openTransactions())
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	for _, sl := range s.slots {
+		if err := sl.Stop(patience); err != nil {
+			s.Errorf("stop a worker that has nothing to do: %v", err)
+		}
+	}
+}
+
+// closed waits until no transaction is open: the last stable offset of each output partition is its end. What killed
+// workers left behind must be aborted when its timeout has passed.
+func (s *suite) closed() {
+	s.Helper()
+	s.eventually("close all transactions", func(ctx context.Context) error {
+		ends, err := s.adm.ListEndOffsets(ctx, outputTopic)
+		if err != nil {
+			return err
+		}
+		stable, err := s.adm.ListCommittedOffsets(ctx, outputTopic)
+		if err != nil {
+			return err
+		}
+		for p := range int32(partitions) {
+			end, _ := ends.Lookup(outputTopic, p)
+			lso, _ := stable.Lookup(outputTopic, p)
+			if end.Err != nil || lso.Err != nil || lso.Offset != end.Offset {
+				return fmt.Errorf("partition %d: last stable offset %d (%v), end %d (%v)%s", p, lso.Offset, lso.Err, end.Offset, end.Err, s.openTransactions())
+			}
+		}
+		return nil
+	})
+}
+
+// openTransactions says what the cluster knows of transactions, for messages.
+func (s *suite) openTransactions() string {
+	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
+	defer cancel()
+	listed, err := s.adm.ListTransactions(ctx, nil, nil)
+	if err != nil {
+		return fmt.Sprintf("; transactions: %v", err)
+	}
+	var b strings.Builder
+	listed.Each(func(l kadm.ListedTransaction) { fmt.Fprintf(&b, "; %s: %s", l.TxnID, l.State) })
+	return b.String()
+}
+
+// verify compares the output with the input: exactly once when read with isolation, not so without it.
+func (s *suite) verify() {
+	s.Helper()
+	committed := s.read(kgo.ReadCommitted())
+	n, err := committed.Finish()
+	s.must(err)
+	s.Logf("read_committed: %d outputs of %d inputs, each exactly once and in order", n, s.total())
+	uncommitted := s.read(kgo.ReadUncommitted())
+	n, err = uncommitted.Finish()
+	if err == nil || uncommitted.Violations(Duplicate) == 0 {
+		s.Errorf("read_uncommitted shows no aborted copy among %d outputs (%v): the test proves nothing", n, err)
+	}
+	s.Logf("read_uncommitted: %d outputs, %d of them duplicates", n, uncommitted.Violations(Duplicate))
+	if missing := uncommitted.Violations(Missing) + uncommitted.Violations(Phantom) + uncommitted.Violations(Corrupt); missing > 0 {
+		s.Errorf("read_uncommitted: %v", err)
+	}
+}
+
+// read gives all output, up to the end and in log order, to a Checker.
+func (s *suite) read(isolation kgo.IsolationLevel) *Checker {
+	s.Helper()
+	ctx := s.within(10 * time.Minute)
+	ends, err := s.adm.ListEndOffsets(ctx, outputTopic)
+	s.must(err)
+	from, left := map[int32]kgo.Offset{}, map[int32]int64{}
+	for p := range int32(partitions) {
+		if end, _ := ends.Lookup(outputTopic, p); end.Offset > 0 {
+			from[p], left[p] = kgo.NewOffset().AtStart(), end.Offset
+		}
+	}
+	cl, err := kgo.NewClient(
+		kgo.SeedBrokers(s.brokers...),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{outputTopic: from}),
+		kgo.FetchIsolationLevel(isolation),
+		kgo.KeepControlRecords(), // a partition ends with one
+	)
+	s.must(err)
+	defer cl.Close()
+	c := NewChecker(s.inputs)
+	for len(left) > 0 {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			s.Fatalf("read the output: %v; left: %v", err, left)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if !r.Attrs.IsControl() {
+				c.Add(r.Partition, r.Offset, r.Value)
+			}
+			if r.Offset+1 >= left[r.Partition] {
+				delete(left, r.Partition)
+			}
+		})
+	}
+	return c
+}
