@@ -22,6 +22,8 @@ type testCluster struct {
 	id    GroupID
 	nodes []*testNode
 	conf  log.Config
+	// founders are how many of the nodes found the group; the others join. 0: all.
+	founders int
 }
 
 type testNode struct {
@@ -95,7 +97,13 @@ var quick = Timing{
 
 func newTestCluster(t *testing.T, size int, conf log.Config) *testCluster {
 	t.Helper()
-	c := &testCluster{t: t, id: GroupID{Topic: [16]byte{9}, Partition: 1}, conf: conf}
+	return newGrowingCluster(t, size, size, conf)
+}
+
+// newGrowingCluster returns a cluster of which only the first nodes are members of the group; the others wait to join it.
+func newGrowingCluster(t *testing.T, size, founders int, conf log.Config) *testCluster {
+	t.Helper()
+	c := &testCluster{t: t, id: GroupID{Topic: [16]byte{9}, Partition: 1}, conf: conf, founders: founders}
 	for i := range size {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -118,7 +126,7 @@ func newTestCluster(t *testing.T, size int, conf log.Config) *testCluster {
 
 func (c *testCluster) voters() []NodeID {
 	var ids []NodeID
-	for _, n := range c.nodes {
+	for _, n := range c.nodes[:c.founders] {
 		ids = append(ids, n.id)
 	}
 	return ids
@@ -166,6 +174,7 @@ func (n *testNode) open() {
 	n.plog, n.machine = plog, &recorder{}
 	n.group, err = n.host.Open(GroupConfig{
 		ID: n.c.id, Log: plog, Checkpoint: checkpoint, Voters: n.c.voters(), Machine: n.machine,
+		Joins: int(n.id) > n.c.founders,
 	})
 	if err != nil {
 		t.Fatal(err)

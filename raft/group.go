@@ -26,7 +26,10 @@ type GroupConfig struct {
 	Checkpoint log.Checkpoint // as log.Open returned it
 	// Voters is the initial membership, the same on every node; the first is the preferred leader. Once the group has
 	// saved a membership of its own, that one counts.
-	Voters  []NodeID
+	Voters []NodeID
+	// Joins says that the replica, if this node has nothing of it, is not one of those that found the group: it has no membership
+	// of its own and no vote until a leader has admitted it. A group that was left (Host.Leave) is joined in any case.
+	Joins   bool
 	Machine StateMachine
 	// NeedPayload makes Apply get whole batches, not headers only.
 	NeedPayload bool
@@ -50,6 +53,8 @@ type Group struct {
 
 	machine    StateMachine
 	disposable bool
+	joiner     joiner
+	votes      hraft.StableStore // terms and votes, without the joiner's guard
 
 	inflight  *semaphore.Weighted
 	proposals completer
@@ -122,21 +127,6 @@ func (g *Group) appendFailed(err error) {
 	})
 }
 
-// Voters returns the group's voting members.
-func (g *Group) Voters() []NodeID {
-	f := g.raft.GetConfiguration()
-	if f.Error() != nil {
-		return nil
-	}
-	var nodes []NodeID
-	for _, s := range f.Configuration().Servers {
-		if s.Suffrage == hraft.Voter {
-			nodes = append(nodes, parseNode(string(s.ID)))
-		}
-	}
-	return nodes
-}
-
 // TransferLeadership hands leadership to another voter once it has caught up. Proposals fail with ErrNotLeader meanwhile,
 // and what was in flight is settled before: otherwise the library could refuse one proposal and, should the transfer fail,
 // take the next, and an idempotent producer's batches would leave a gap. ErrNotLeader when this node has no leadership to
@@ -168,7 +158,7 @@ func (g *Group) CaughtUp(node NodeID) bool { return g.trans.caughtUp(node) }
 // Campaign makes this replica stand for election at once, unless it leads. It bypasses pre-vote, so call it only when the
 // group is known to have no living leader.
 func (g *Group) Campaign() {
-	if g.raft.State() != hraft.Leader {
+	if g.raft.State() != hraft.Leader && !g.Joining() {
 		g.trans.campaign()
 	}
 }
@@ -208,18 +198,31 @@ func (g *Group) settle() {
 // Open starts a replica of a partition or coordinator group.
 func (h *Host) Open(c GroupConfig) (*Group, error) {
 	g := h.newGroup(c.ID, c.Machine)
-	store, err := g.prepare(c)
-	if err != nil {
-		return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)
-	}
 	stable, err := h.stable.group(c.ID)
 	if err != nil {
 		return nil, err
 	}
-	if c.Checkpoint.State == nil {
+	if err := g.joiner.load(stable); err != nil {
+		return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)
+	}
+	if c.Checkpoint.State == nil && !g.Joining() {
 		if stable.used() {
 			return nil, fmt.Errorf("open raft group %s: %w", c.ID, ErrLostLog)
 		}
+		if c.Joins {
+			if err := g.joiner.begin(); err != nil {
+				return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)
+			}
+		}
+	}
+	if g.Joining() {
+		c.Voters = nil
+	}
+	store, err := g.prepare(c)
+	if err != nil {
+		return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)
+	}
+	if c.Checkpoint.State == nil {
 		// The membership must survive before anything is voted on.
 		if err := g.Checkpoint(); err != nil {
 			return nil, fmt.Errorf("open raft group %s: %w", c.ID, err)
@@ -242,6 +245,9 @@ func (h *Host) newGroup(id GroupID, machine StateMachine) *Group {
 func (g *Group) prepare(c GroupConfig) (*entryStore, error) {
 	g.plog, g.disposable = c.Log, c.Disposable
 	start := position{config: voterConfiguration(c.Voters), configIndex: 1}
+	if len(c.Voters) == 0 {
+		start.configIndex = 0 // joins: the library takes it for a server that knows no peers
+	}
 	if c.Checkpoint.State != nil {
 		var err error
 		if start, err = decodePosition(c.Checkpoint.State); err != nil {
@@ -267,14 +273,16 @@ func (h *Host) startGroup(g *Group, conf *hraft.Config, logs hraft.LogStore, sta
 		store = g.state.store
 	}
 	g.trans = newGroupTransport(h, g.id, g.plog, store)
+	g.votes = stable
 	conf.LocalID = hraft.ServerID(h.node.server())
 	conf.Logger = newHclog(g.logger)
-	r, err := hraft.NewRaft(conf, g.fsm, logs, stable, snaps, g.trans)
+	r, err := hraft.NewRaft(conf, g.fsm, logs, votingGuard{stable, &g.joiner}, snaps, g.trans)
 	if err != nil {
 		g.trans.cancel()
 		return fmt.Errorf("start raft group %s: %w", g.id, err)
 	}
 	g.raft = r
+	g.trans.started.Store(r)
 	if g.snaps != nil {
 		g.snaps.started.Store(true)
 	}

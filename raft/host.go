@@ -58,6 +58,7 @@ type Host struct {
 	peers    map[NodeID]*peer
 	services map[uint8]Service
 	inbounds map[net.Conn]struct{}
+	repairer Repairer // nil: nobody mends
 	closed   bool
 }
 
@@ -87,6 +88,7 @@ func NewHost(c HostConfig) (*Host, error) {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.events.init(h)
 	h.services[leaderService] = h.serveLeader
+	h.services[memberService] = h.serveMember
 	h.running.Go(func() { h.events.run(h.ctx) })
 	h.running.Go(func() { h.tick(h.ctx) })
 	if h.listener != nil {

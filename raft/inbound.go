@@ -181,6 +181,10 @@ func (in *inbound) election(ctx context.Context, f frame) {
 		in.respond(f, nil, r.err)
 		return
 	}
+	if g := in.host.lookup(v.group); g != nil && g.Joining() {
+		in.respond(f, nil, errJoining) // the term store would refuse the vote; this way no term is raised for nothing
+		return
+	}
 	var cmd any
 	switch f.typ {
 	case frameVote:

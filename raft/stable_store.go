@@ -71,15 +71,59 @@ func (d *stableDB) group(id GroupID) (*stableStore, error) {
 // remove forgets a deleted group.
 func (d *stableDB) remove(id GroupID) error {
 	prefix := id.appendTo(nil)
+	return d.db.Batch(func(tx *bbolt.Tx) error { return deletePrefix(tx.Bucket(stableBucket), prefix) })
+}
+
+// rejoin replaces all that is known of groups by the mark of a joining replica.
+func (d *stableDB) rejoin(ids []GroupID) error {
+	lives := make([]uint64, len(ids))
+	for i := range ids {
+		var err error
+		if lives[i], err = newLife(); err != nil {
+			return err
+		}
+	}
 	return d.db.Batch(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(stableBucket).Cursor()
-		for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
-			if err := c.Delete(); err != nil {
+		b := tx.Bucket(stableBucket)
+		for i, id := range ids {
+			prefix := id.appendTo(nil)
+			if err := deletePrefix(b, prefix); err != nil {
+				return err
+			}
+			if err := b.Put(append(prefix, joiningKey...), binary.BigEndian.AppendUint64(nil, lives[i])); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// groups returns all groups that something is known of.
+func (d *stableDB) groups() ([]GroupID, error) {
+	var ids []GroupID
+	err := d.db.View(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(stableBucket).Cursor()
+		for k, _ := c.First(); k != nil; k, _ = c.Next() {
+			if len(k) < groupIDLen {
+				return fmt.Errorf("term store: key of %d bytes", len(k))
+			}
+			if id := parseGroupID(k); len(ids) == 0 || ids[len(ids)-1] != id {
+				ids = append(ids, id)
+			}
+		}
+		return nil
+	})
+	return ids, err
+}
+
+func deletePrefix(b *bbolt.Bucket, prefix []byte) error {
+	c := b.Cursor()
+	for k, _ := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Seek(prefix) {
+		if err := c.Delete(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stableStore is one group's hraft.StableStore. Reads are answered from memory.
@@ -99,6 +143,20 @@ func (s *stableStore) used() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.values) > 0
+}
+
+// unset removes a key durably.
+func (s *stableStore) unset(key []byte) error {
+	err := s.db.Batch(func(tx *bbolt.Tx) error {
+		return tx.Bucket(stableBucket).Delete(append(bytes.Clone(s.prefix), key...))
+	})
+	if err != nil {
+		return fmt.Errorf("write term or vote: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.values, string(key))
+	return nil
 }
 
 // Get returns the value of key, or an error with the text "not found".

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
@@ -30,7 +31,8 @@ type groupTransport struct {
 	plog     *log.Log    // nil for the metadata group
 	store    *entryStore // nil for the metadata group
 	requests chan hraft.RPC
-	ctx      context.Context // ends with the group
+	started  atomic.Pointer[hraft.Raft] // nil until the library has started
+	ctx      context.Context            // ends with the group
 	cancel   context.CancelFunc
 
 	mu        sync.Mutex
@@ -44,6 +46,7 @@ type followerState struct {
 	acked                             bool
 	ackSession                        *session
 	term, prevIndex, prevTerm, commit uint64
+	ackedAt, caughtUpAt               time.Time
 	// The last acknowledged heartbeat, likewise.
 	beatSession *session
 	beatTerm    uint64
@@ -115,7 +118,25 @@ func (t *groupTransport) AppendEntries(id hraft.ServerID, _ hraft.ServerAddress,
 		return err
 	}
 	t.remember(node, s, req, resp)
-	return nil
+	return t.disregard(node, req, resp)
+}
+
+// errRemoved answers for a node that is no member any more.
+var errRemoved = errors.New("the node was removed from the group")
+
+// disregard withholds a later term that a removed node tells of: it may stand for election as often as it likes, if nobody could
+// tell it that it was removed, and must not depose the leader with it, which the library's last attempt to reach it would.
+func (t *groupTransport) disregard(node NodeID, req *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) error {
+	r := t.started.Load()
+	if resp.Term <= req.Term || r == nil {
+		return nil
+	}
+	for _, s := range r.GetConfiguration().Configuration().Servers {
+		if parseNode(string(s.ID)) == node {
+			return nil
+		}
+	}
+	return errRemoved
 }
 
 // sendHeartbeat announces the leader. The library asks ten times per heartbeat timeout; a few are enough, so a call that
@@ -143,7 +164,7 @@ func (t *groupTransport) sendHeartbeat(p *peer, req *hraft.AppendEntriesRequest,
 		f.beatSession, f.beatTerm, f.beatAt = s, req.Term, time.Now()
 		t.mu.Unlock()
 	}
-	return nil
+	return t.disregard(p.node, req, resp)
 }
 
 func (t *groupTransport) follower(n NodeID) *followerState {
@@ -181,6 +202,12 @@ func (t *groupTransport) remember(n NodeID, s *session, req *hraft.AppendEntries
 	defer t.mu.Unlock()
 	f := t.follower(n)
 	f.ackSession, f.acked = s, resp.Success
+	if now := time.Now(); resp.Success {
+		f.ackedAt = now
+		if last >= t.lastIndex() {
+			f.caughtUpAt = now
+		}
+	}
 	f.term, f.prevIndex, f.prevTerm, f.commit = req.Term, last, lastTerm, min(req.LeaderCommitIndex, last)
 }
 
@@ -342,17 +369,56 @@ func (t *groupTransport) campaign() {
 	}
 }
 
+// lastIndex is the last entry of this replica's log; 0 before it has started.
+func (t *groupTransport) lastIndex() uint64 {
+	if t.plog != nil {
+		return uint64(t.plog.LastIndex())
+	}
+	if r := t.started.Load(); r != nil {
+		return r.LastIndex()
+	}
+	return 0
+}
+
 // caughtUp says whether node acknowledged nearly everything, over a link that is up.
 func (t *groupTransport) caughtUp(node NodeID) bool {
 	p := t.host.peer(node)
-	if p == nil || t.plog == nil {
+	if p == nil {
 		return false
 	}
 	s := p.current()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := t.follower(node)
-	return s != nil && f.acked && f.ackSession == s && f.prevIndex+transferLag >= uint64(t.plog.LastIndex())
+	return s != nil && f.acked && f.ackSession == s && f.prevIndex+transferLag >= t.lastIndex()
+}
+
+// progress fills in what is known of a follower.
+func (t *groupTransport) progress(into *Progress, last uint64, now time.Time) {
+	var s *session
+	if p := t.host.peer(into.Node); p != nil {
+		s = p.current()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.follower(into.Node)
+	if f.acked {
+		into.Match = log.Index(f.prevIndex)
+	}
+	into.LastContact, into.LastCaughtUp = f.ackedAt, f.caughtUpAt
+	if f.beatAt.After(into.LastContact) {
+		into.LastContact = f.beatAt
+	}
+	if f.acked && s != nil && f.ackSession == s && f.prevIndex >= last {
+		into.LastContact, into.LastCaughtUp = now, now
+	}
+}
+
+// forget drops what is remembered of a follower whose membership begins or ends.
+func (t *groupTransport) forget(node NodeID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.followers, node)
 }
 
 // transferLag is how many entries a follower may lack to be given the leadership: what a busy leader has in flight.

@@ -1,0 +1,126 @@
+package raft
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"balsa/log"
+)
+
+// memberService is this package's own service for changes of membership: the leader of a group asks a node for its replica, admits
+// it, or has it rebuilt. Requests are: version 1, operation, group, then numbers of 8 bytes each: the life, or the number of the
+// damage, that the operation is for, and for an admission its index and term.
+const memberService uint8 = 255
+
+const memberVersion = 1
+
+const (
+	memberStatus uint8 = iota
+	memberAdmit
+	memberRebuild
+)
+
+// condition is what a node says of its replica of a group.
+type condition uint8
+
+const (
+	// unreachable: the node does not answer.
+	unreachable condition = iota
+	// absent: the node has no replica of the group, or not yet.
+	absent
+	// damaged: the node has set its replica aside.
+	damaged
+	// joining: the replica began with nothing and was not admitted yet.
+	joining
+	// admitted: the replica still lacks some of what it was admitted for.
+	admitted
+	// full: the replica remembers all that it ever promised.
+	full
+)
+
+func (c condition) String() string {
+	return [...]string{"unreachable", "absent", "damaged", "joining", "admitted", "full"}[c]
+}
+
+// report is a node's answer to memberStatus.
+type report struct {
+	condition condition
+	life      uint64 // of a joining replica, or the number of the damage
+}
+
+func memberRequest(op uint8, id GroupID, numbers ...uint64) []byte {
+	b := id.appendTo([]byte{memberVersion, op})
+	for _, n := range numbers {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
+}
+
+// serveMember answers memberService on the node that is asked.
+func (h *Host) serveMember(ctx context.Context, from NodeID, payload []byte) ([]byte, error) {
+	r := &reader{b: payload}
+	version, op, id, life := r.u8(), r.u8(), r.group(), r.u64()
+	var index, term uint64
+	if op == memberAdmit {
+		index, term = r.u64(), r.u64()
+	}
+	if r.err == nil && version != memberVersion {
+		r.err = fmt.Errorf("%w: member request of version %d", errFrame, version)
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	h.mu.Lock()
+	g, repairer := h.groups[id], h.repairer
+	h.mu.Unlock()
+	switch {
+	case op == memberStatus:
+		a, err := h.reportOn(g, repairer, id)
+		return binary.BigEndian.AppendUint64([]byte{byte(a.condition)}, a.life), err
+	case op == memberAdmit && g != nil:
+		return nil, g.joiner.admit(life, admission{index: log.Index(index), term: term, leader: from})
+	case op == memberRebuild && repairer != nil:
+		return nil, repairer.Rebuild(ctx, id, life)
+	}
+	return nil, fmt.Errorf("%w: %s (operation %d)", ErrUnknownGroup, id, op)
+}
+
+func (h *Host) reportOn(g *Group, repairer Repairer, id GroupID) (report, error) {
+	if g == nil {
+		if repairer != nil {
+			if n := repairer.Damaged(id); n != 0 {
+				return report{damaged, n}, nil
+			}
+		}
+		return report{condition: absent}, nil
+	}
+	if err := g.settleIn(); err != nil {
+		return report{}, err
+	}
+	if !g.Joining() {
+		return report{condition: full}, nil
+	}
+	g.joiner.mu.Lock()
+	defer g.joiner.mu.Unlock()
+	if g.joiner.admitted.index > 0 {
+		return report{admitted, g.joiner.life}, nil
+	}
+	return report{joining, g.joiner.life}, nil
+}
+
+// ask returns what a node says of its replica of the group.
+func (g *Group) ask(ctx context.Context, node NodeID) report {
+	if !g.host.Alive(node) {
+		return report{condition: unreachable}
+	}
+	answer, err := g.host.Call(ctx, node, memberService, memberRequest(memberStatus, g.id, 0))
+	if err != nil || len(answer) != 1+8 || answer[0] > byte(full) {
+		if err != nil && !errors.Is(err, ErrUnreachable) {
+			g.logger.Warn("a member does not say how it is", "node", node, "err", err)
+		}
+		return report{condition: unreachable}
+	}
+	return report{condition(answer[0]), binary.BigEndian.Uint64(answer[1:])}
+}
