@@ -65,10 +65,18 @@ var shapes = compileShapes(map[kmsg.Key]string{
 	kmsg.StreamsGroupHeartbeat: `s s 4 4 s s 4 ?{4 [{s [s] [s] [{s 4 2 [{s s}]}] [s] [{s 4 2 [{s s}]}] [{[2] [2] [2]}]}]}
 		[{s [4]}] [{s [4]}] [{s [4]}] s ?{s 2} [{s s}] [{s 4 8}] [{s 4 8}] 1`,
 	kmsg.StreamsGroupDescribe: `[s] 1 1@1+`,
+	// Cluster operations.
+	kmsg.ElectLeaders:               `1@1+ [{s [4]}] 4`,
+	kmsg.AlterPartitionAssignments:  `4 1@1+ [{s [{4 [4]}]}]`,
+	kmsg.ListPartitionReassignments: `4 [{s [4]}]`,
+	kmsg.DescribeQuorum:             `[{s [{4}]}]`,
+	kmsg.UnregisterBroker:           `4`,
+	kmsg.DescribeTopicPartitions:    `[{s}] 4 ?{s 4}`,
 
 	// Not for clients: brokers forward these to the controller, beside the ones above.
 	kmsg.BrokerRegistration:  `4 s 16 [{s s 2 2}] [{s 2 2}] s 1@1+ [16]@2+ 8@3+`,
 	kmsg.AllocateProducerIDs: `4 8`,
+	kmsg.AlterPartition:      `4 8 [{s@-1 16@2+ [{4 4 [4]@-2 [{4 8}]@3+ 1@1+ 4}]}]`,
 })
 
 func compileShapes(notations map[kmsg.Key]string) map[int16]shape {

@@ -87,6 +87,9 @@ func (g *Group) Progress() []Progress {
 	return all
 }
 
+// CommitIndex returns the last entry that this replica knows to be committed.
+func (g *Group) CommitIndex() log.Index { return log.Index(g.raft.CommitIndex()) }
+
 // changePatience bounds the wait for the library to take up a change of membership: it takes one at a time, and none before the
 // leader has committed an entry of its own term.
 const changePatience = 5 * time.Second
@@ -163,5 +166,5 @@ func (g *Group) proven(ctx context.Context) (log.Index, uint64, error) {
 		return 0, 0, fmt.Errorf("prove leadership of group %s: %w", g.id, err)
 	}
 	// The term is read first: should it be a later one's by now, then that of an earlier leadership is merely too low.
-	return log.Index(g.raft.CommitIndex()), uint64(l.Epoch), nil
+	return g.CommitIndex(), uint64(l.Epoch), nil
 }

@@ -31,8 +31,17 @@ type balancer struct {
 	groups func() []*raft.Group
 	image  func() *cluster.Image
 	logger *slog.Logger
+
+	mu sync.Mutex // elections that are asked for run beside the balance
 	// notBefore is when a group whose transfer failed may be tried again.
 	notBefore map[raft.GroupID]time.Time
+}
+
+// resting says whether a group is left alone because a transfer failed a moment ago.
+func (b *balancer) resting(id raft.GroupID, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return now.Before(b.notBefore[id])
 }
 
 // run hands leaderships to their preferred leaders until ctx ends.
@@ -59,7 +68,7 @@ func (b *balancer) run(ctx context.Context) {
 			}
 		}
 		moved := b.transfer(ctx, func(id raft.GroupID, replicas []raft.NodeID) raft.NodeID {
-			if len(replicas) == 0 || replicas[0] == b.node || !settled[replicas[0]] || now.Before(b.notBefore[id]) {
+			if len(replicas) == 0 || replicas[0] == b.node || !settled[replicas[0]] || b.resting(id, now) {
 				return raft.NoNode
 			}
 			return replicas[0]
@@ -94,7 +103,6 @@ func (b *balancer) transfer(ctx context.Context, target func(raft.GroupID, []raf
 	slots := make(chan struct{}, transferConcurrency)
 	image := b.image()
 	var wg sync.WaitGroup
-	var mu sync.Mutex
 	moved := 0
 	for _, g := range b.groups() {
 		if l := g.Leadership(); l.Leader != b.node || !l.Ready {
@@ -116,13 +124,13 @@ func (b *balancer) transfer(ctx context.Context, target func(raft.GroupID, []raf
 			defer cancel()
 			if err := g.TransferLeadership(ctx, to); err != nil {
 				b.logger.Debug("leadership stays", "group", g.ID(), "to", to, "err", err)
-				mu.Lock()
-				defer mu.Unlock()
+				b.mu.Lock()
+				defer b.mu.Unlock()
 				b.notBefore[g.ID()] = time.Now().Add(transferPause)
 				return
 			}
-			mu.Lock()
-			defer mu.Unlock()
+			b.mu.Lock()
+			defer b.mu.Unlock()
 			moved++
 			delete(b.notBefore, g.ID())
 		})

@@ -45,6 +45,8 @@ type Server struct {
 	listener    *Listener
 	leaders     *leaderTable
 	balancer    *balancer
+	elections   *elections
+	quorum      *quorum
 	disk        *diskGuard
 	outages     *outages
 
@@ -117,6 +119,12 @@ func (s *Server) open() error {
 		node: s.node, host: s.host, groups: s.manager.Groups, image: s.machine.Image, logger: s.logger,
 		notBefore: map[raft.GroupID]time.Time{},
 	}
+	s.elections = &elections{
+		node: s.node, image: s.machine.Image, leader: s.leaders.get, balancer: s.balancer, call: s.host.Call,
+	}
+	s.host.Handle(electionsService, s.elections.serve)
+	s.quorum = &quorum{node: s.node, group: s.metadata, call: s.host.Call}
+	s.host.Handle(quorumService, s.quorum.serve)
 	return s.openListener()
 }
 
@@ -240,6 +248,7 @@ func (s *Server) advertised() (string, int32, error) {
 func (s *Server) openListener() error {
 	dispatcher := handler.NewDispatcher(&handler.Broker{
 		Node: s.node, Metadata: s, Controller: topicCreator{s.controller, s}, Coordinator: s.coordinator,
+		Elections: s.elections, Quorum: s.quorum,
 		Partitions: handler.LocalPartitions(s.manager), Configs: s.resolver, AutoCreate: s.config.AutoCreate,
 		LogDir: s.config.DataDir, DiskUsage: s.disk.usage,
 		FetchMaxBytes: int(s.config.FetchMaxBytes), FetchSessions: s.config.FetchSessionCacheSize,

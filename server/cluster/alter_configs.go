@@ -50,7 +50,12 @@ func (d *Decider) findResource(img *Image, key resourceKey) (resource, *failure)
 		if id != raft.NoNode && !slices.Contains(d.knownBrokers(img), id) {
 			return resource{}, failf(kerr.BrokerIDNotRegistered, "No broker with id %d found.", id)
 		}
-		return resource{scope: ScopeBroker, broker: id, table: brokerConfigs, set: img.BrokerConfigs[id], check: checkBrokerConfigs}, nil
+		return resource{scope: ScopeBroker, broker: id, table: brokerConfigs, set: img.BrokerConfigs[id], check: func(configs map[string]string) *failure {
+			if f := checkCordon(id, configs); f != nil {
+				return f
+			}
+			return checkBrokerConfigs(configs)
+		}}, nil
 	case kmsg.ConfigResourceTypeGroupConfig:
 		if key.name == "" {
 			return resource{}, failf(kerr.InvalidRequest, "Default group resources are not allowed.")

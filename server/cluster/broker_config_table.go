@@ -13,7 +13,7 @@ import (
 
 // brokerConfigs is what DescribeConfigs shows of a broker: its static configuration under Kafka's names, and the defaults of
 // topic configs, which alone can be changed while it runs.
-var brokerConfigs = newConfigTable(append(staticBrokerDefs(), topicDefaultDefs()...))
+var brokerConfigs = newConfigTable(append(append(staticBrokerDefs(), topicDefaultDefs()...), cordonDef()))
 
 // staticConfig is a broker config whose value comes from config.Config.
 type staticConfig struct {

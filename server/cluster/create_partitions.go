@@ -61,11 +61,11 @@ func (d *Decider) morePartitions(img *Image, l loads, t *kmsg.CreatePartitionsRe
 		return PartitionsAdded{}, tooManyPartitions()
 	}
 	added := PartitionsAdded{Topic: topic.ID, First: int32(have)}
-	factor := len(topic.Partitions[0].Replicas)
+	factor := len(topic.Partitions[0].Target()) // what a reassignment under way leads to
 	known := d.knownBrokers(img)
 	if t.Assignment == nil {
-		if factor > len(known) {
-			return PartitionsAdded{}, tooManyReplicas(factor, len(known))
+		if factor > len(d.openBrokers(img)) {
+			return PartitionsAdded{}, d.tooManyReplicas(img, factor)
 		}
 		added.Partitions = d.newPlacer(img, l, topic.Partitions, factor).placeAll(more, factor)
 		return added, nil

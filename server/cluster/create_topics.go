@@ -111,15 +111,15 @@ func (d *Decider) placed(c *creation, t *kmsg.CreateTopicsRequestTopic) ([]Parti
 	if factor == -1 {
 		factor = int(DefaultReplication(d.Config))
 	}
-	switch known := len(d.knownBrokers(img)); {
+	switch open := len(d.openBrokers(img)); {
 	case n <= 0:
 		return nil, failf(kerr.InvalidPartitions, "Number of partitions was set to an invalid non-positive value.")
 	case factor <= 0:
 		return nil, failf(kerr.InvalidReplicationFactor, "Replication factor was set to an invalid non-positive value.")
 	case n > c.left:
 		return nil, tooManyPartitions()
-	case factor > known:
-		return nil, tooManyReplicas(factor, known)
+	case factor > open:
+		return nil, d.tooManyReplicas(img, factor)
 	}
 	return d.newPlacer(img, c.loads, nil, factor).placeAll(n, factor), nil
 }
@@ -128,9 +128,13 @@ func tooManyPartitions() *failure {
 	return failf(kerr.PolicyViolation, "Excessively large number of partitions per request: at most %d are allowed.", MaxPartitionsPerRequest)
 }
 
-func tooManyReplicas(factor, known int) *failure {
+func (d *Decider) tooManyReplicas(img *Image, factor int) *failure {
+	open, why := len(d.openBrokers(img)), ""
+	if open < len(d.knownBrokers(img)) {
+		why = " or some brokers have all their log directories cordoned"
+	}
 	return failf(kerr.InvalidReplicationFactor,
-		"The target replication factor of %d cannot be reached because only %d broker(s) are registered.", factor, known)
+		"The target replication factor of %d cannot be reached because only %d broker(s) are registered%s.", factor, open, why)
 }
 
 func (d *Decider) assignedByHand(c *creation, t *kmsg.CreateTopicsRequestTopic) ([]Partition, *failure) {

@@ -81,6 +81,12 @@ func (d *Decider) answer(img *Image, req kmsg.Request) (Decision, error) {
 		return d.allocateProducerIDs(img, req), nil
 	case *kmsg.BrokerRegistrationRequest:
 		return d.registerBroker(img, req), nil
+	case *kmsg.UnregisterBrokerRequest:
+		return d.unregisterBroker(img, req), nil
+	case *kmsg.AlterPartitionAssignmentsRequest:
+		return d.alterPartitionReassignments(img, req), nil
+	case *kmsg.AlterPartitionRequest:
+		return d.alterPartition(img, req), nil
 	}
 	return Decision{}, fmt.Errorf("%w: %T", ErrNotServed, req)
 }
@@ -89,20 +95,27 @@ func (d *Decider) answer(img *Image, req kmsg.Request) (Decision, error) {
 func Served(key int16) bool {
 	switch kmsg.Key(key) {
 	case kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs,
-		kmsg.UpdateFeatures, kmsg.AllocateProducerIDs, kmsg.BrokerRegistration:
+		kmsg.UpdateFeatures, kmsg.AllocateProducerIDs, kmsg.BrokerRegistration, kmsg.UnregisterBroker,
+		kmsg.AlterPartitionAssignments, kmsg.AlterPartition:
 		return true
 	}
 	return false
 }
 
-// knownBrokers returns the ids of all brokers that can hold replicas, ascending: those that registered and the initial ones.
+// knownBrokers returns the ids of all brokers that can hold replicas, ascending: those that registered and the initial ones,
+// without those that were unregistered.
 func (d *Decider) knownBrokers(img *Image) []raft.NodeID {
 	known := slices.Clone(d.Brokers)
 	for id := range img.Brokers {
 		known = append(known, id)
 	}
 	slices.Sort(known)
-	return slices.Compact(known)
+	return slices.DeleteFunc(slices.Compact(known), func(id raft.NodeID) bool { return img.Unregistered[id] })
+}
+
+// openBrokers returns the known brokers that are not cordoned: those that placement may choose.
+func (d *Decider) openBrokers(img *Image) []raft.NodeID {
+	return slices.DeleteFunc(d.knownBrokers(img), img.Cordoned)
 }
 
 // newTopicID returns an id that no topic has and that is none of the reserved ones.

@@ -67,7 +67,7 @@ func countLoads(img *Image) loads {
 func (d *Decider) newPlacer(img *Image, l loads, existing []Partition, replicationFactor int) *placer {
 	p := &placer{loads: l, random: d.Rand, racks: true}
 	alive := 0
-	for _, id := range d.knownBrokers(img) {
+	for _, id := range d.openBrokers(img) {
 		c := candidate{id: id, rack: img.Brokers[id].Rack, alive: d.Alive(id), total: l.of(id)}
 		if c.alive {
 			alive++

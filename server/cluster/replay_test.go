@@ -84,7 +84,12 @@ func sane(t *testing.T, img *Image) {
 		if topic.Name != name || img.Topics[topic.ID] != topic || len(topic.Partitions) == 0 {
 			t.Fatalf("topic %q: %+v", name, topic)
 		}
-		checkDistinct(t, topic.Partitions, len(topic.Partitions[0].Replicas))
+		for i, p := range topic.Partitions {
+			p.Epoch = max(p.Epoch, 1) // 0 is right for one that never changed
+			if err := p.check(); err != nil {
+				t.Fatalf("partition %d of %q: %v", i, name, err)
+			}
+		}
 		if f := checkTopicConfigs(topic.Configs); f != nil {
 			t.Fatalf("topic %q has %v: %v", name, topic.Configs, f)
 		}
@@ -97,7 +102,22 @@ func sane(t *testing.T, img *Image) {
 func randomRequest(r *rand.Rand) kmsg.Request {
 	pick := func(from ...string) string { return from[r.IntN(len(from))] }
 	name := pick("a", "b", "c.d", "c_d", "e", "", "bad name")
-	switch r.IntN(7) {
+	switch r.IntN(11) {
+	case 7, 8:
+		if r.IntN(4) == 0 {
+			return reassignment(name, r.Int32N(3))
+		}
+		var to []int32
+		for range r.IntN(4) {
+			to = append(to, 1+r.Int32N(5))
+		}
+		return reassignment(name, r.Int32N(3), to...)
+	case 9:
+		req := kmsg.NewPtrUnregisterBrokerRequest()
+		req.BrokerID = r.Int32N(7)
+		return req
+	case 10:
+		return incremental(onBroker, pick("", "1", "2"), pick("cordoned.log.dirs=*", "-cordoned.log.dirs", "cordoned.log.dirs=/x"))
 	case 0, 1:
 		return creation7(
 			topicRequest(name, r.Int32N(6)-1, int16(r.IntN(6)-1), pick("retention.ms", "segment.bytes", "nonsense"), pick("-1", "2000000", "x")),

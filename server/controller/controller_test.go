@@ -367,6 +367,37 @@ func TestRestartedBrokerRegistersAgain(t *testing.T) {
 	})
 }
 
+// TestRemovedBrokerStaysAway until it is started again.
+func TestRemovedBrokerStaysAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := serving(t, 3)
+		stop := f.run(t.Context())
+		synctest.Wait()
+		req := kmsg.NewPtrUnregisterBrokerRequest()
+		req.BrokerID = 3
+		resp, err := f.node(2).Do(t.Context(), req)
+		if err != nil || resp.(*kmsg.UnregisterBrokerResponse).ErrorCode != 0 {
+			t.Fatalf("%+v, %v", resp, err)
+		}
+		time.Sleep(time.Minute) // of the test's clock
+		stop()
+		if img := f.node(1).Machine.Image(); !img.Unregistered[3] || len(img.Brokers) != 2 {
+			t.Fatalf("brokers %+v", img.Brokers)
+		}
+		again := f.newNode(3, 99, 3)
+		f.mu.Lock()
+		again.Machine.Apply(f.entries)
+		f.nodes[2] = again
+		f.mu.Unlock()
+		again.Machine.LeadershipChanged(raft.Leadership{Leader: 1})
+		stop = f.run(t.Context())
+		defer stop()
+		if err := again.WaitRegistered(t.Context()); err != nil || f.node(1).Machine.Image().Unregistered[3] {
+			t.Errorf("after a restart: %v", err)
+		}
+	})
+}
+
 // TestTwoProcessesWithOneID take turns slowly, not in a busy loop.
 func TestTwoProcessesWithOneID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

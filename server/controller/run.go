@@ -14,7 +14,7 @@ import (
 
 // Run keeps this broker registered and, while this node leads, sets up what a new cluster lacks. It returns when ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	wasRegistered := false
+	wasRegistered, removed := false, false
 	for ctx.Err() == nil {
 		img, imageChanged := c.Machine.Watch()
 		l, leaderChanged := c.Machine.WatchLeadership()
@@ -28,6 +28,11 @@ func (c *Controller) Run(ctx context.Context) {
 		switch {
 		case c.registeredIn(img):
 			wasRegistered = true
+		case removed:
+		case wasRegistered && img.Unregistered[c.Broker.ID]:
+			// Only somebody who starts it again can want it back.
+			c.Logger.Warn("this broker was removed from the cluster; it registers again only after a restart", "node", c.Broker.ID)
+			removed = true
 		case wasRegistered:
 			// Taking it back at once would go on for ever, with a log entry for each turn.
 			c.Logger.Error("another process registered with this node id", "node", c.Broker.ID,

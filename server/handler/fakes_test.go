@@ -32,6 +32,9 @@ type world struct {
 	aside      map[raft.NodeID]bool // brokers that live, with replicas that take no part
 	control    func(req kmsg.Request) (kmsg.Response, error)
 	replicas   map[replicaKey]*fakeReplica
+	elected    []cluster.TopicPartition
+	quorum     QuorumState
+	quorumErr  error
 	dispatcher *Dispatcher
 	session    *Session
 
@@ -63,10 +66,13 @@ func newWorld(t testing.TB) *world {
 	w.addTopic("far", idFar, 1, 2)
 	w.addTopic("lost", idLost, 1, 3)
 	shards := &cluster.Topic{ID: cluster.CoordinatorTopic, Partitions: make([]cluster.Partition, 16)}
+	for i := range shards.Partitions {
+		shards.Partitions[i].Replicas = []raft.NodeID{2, 1}
+	}
 	w.image.Topics[cluster.CoordinatorTopic] = shards
 	w.leaders[replicaKey{cluster.CoordinatorTopic, 7}] = raft.Leadership{Leader: 2, Epoch: 4}
 	w.broker = &Broker{
-		Node: 1, Metadata: w, Controller: w, Coordinator: w, Partitions: w, LogDir: "/data",
+		Node: 1, Metadata: w, Controller: w, Coordinator: w, Partitions: w, Elections: w, Quorum: w, LogDir: "/data",
 		DiskUsage:     func() (int64, int64, error) { return 1000, 400, nil },
 		FetchMaxBytes: 55 << 20, FetchSessions: 1000,
 	}
@@ -123,6 +129,13 @@ func (w *world) CommitTransactional(
 	}
 	return resp
 }
+
+func (w *world) ElectPreferred(_ context.Context, partitions []cluster.TopicPartition) []error {
+	w.elected = append(w.elected, partitions...)
+	return make([]error, len(partitions))
+}
+
+func (w *world) DescribeQuorum(context.Context) (QuorumState, error) { return w.quorum, w.quorumErr }
 
 func (w *world) Shard(string) int32 { return 7 }
 

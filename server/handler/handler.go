@@ -54,6 +54,38 @@ type Transactions interface {
 		partitions []cluster.TopicPartition, verifyOnly bool) []error
 }
 
+// Elections moves leaderships.
+type Elections interface {
+	// ElectPreferred hands the leadership of partitions, the coordinator shards' included, over to their first replicas, and returns one
+	// error per partition, in their order: nil, or one that is or wraps a *kerr.Error.
+	ElectPreferred(ctx context.Context, partitions []cluster.TopicPartition) []error
+}
+
+// Quorum knows the Raft group of the metadata.
+type Quorum interface {
+	// DescribeQuorum returns what the leader of the metadata group knows, wherever it is; an error that wraps a *kerr.Error when it
+	// cannot be asked.
+	DescribeQuorum(ctx context.Context) (QuorumState, error)
+}
+
+// QuorumState is the state of the metadata group as its leader sees it.
+type QuorumState struct {
+	Leader        raft.NodeID
+	Epoch         int32
+	HighWatermark int64 // the index after the last committed entry
+	Members       []QuorumMember
+}
+
+// QuorumMember is one member of the metadata group.
+type QuorumMember struct {
+	Node   raft.NodeID
+	Voter  bool
+	LogEnd int64 // the index after the last entry that it is known to have; -1: not known
+	// LastFetch is when it last acknowledged something, LastCaughtUp when it last had all that the leader had, in ms since 1970;
+	// -1: not known.
+	LastFetch, LastCaughtUp int64
+}
+
 // Client says who sent a request: its client.id and its address.
 type Client = group.Client
 
@@ -65,6 +97,8 @@ type Broker struct {
 	Coordinator Coordinator
 	// Transactions is nil until the server wires it.
 	Transactions Transactions
+	Elections    Elections
+	Quorum       Quorum
 	Partitions   Partitions        // LocalPartitions(manager)
 	Configs      *cluster.Resolver // for DescribeConfigs
 	AutoCreate   bool              // auto.create.topics.enable

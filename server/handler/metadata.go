@@ -3,6 +3,7 @@ package handler
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -90,7 +91,9 @@ func (b *Broker) requestedTopic(
 	case asked.Topic == nil:
 		err = kerr.InvalidRequest
 	default:
-		if t, err = topicNamed(img, *asked.Topic); err != nil {
+		if t, err = topicNamed(img, *asked.Topic); err != nil && *asked.Topic == cluster.KafkaOffsetsTopic && img.Topics[cluster.CoordinatorTopic] != nil {
+			return b.metadataShards(img, req)
+		} else if err != nil {
 			if bad := cluster.ValidateTopicName(*asked.Topic); bad != nil {
 				err = bad
 			} else if why := failed[*asked.Topic]; why != nil {
@@ -125,29 +128,44 @@ func (b *Broker) metadataTopic(img *cluster.Image, t *cluster.Topic, req *kmsg.M
 	return mt
 }
 
-// metadataPartition answers for one partition. Raft has no in-sync set; the replicas that are in service stand for
-// it, which is what tools want to know. A partition whose leader is not known, or not registered, is LEADER_NOT_AVAILABLE: the
+// replicaStates says which replicas a partition has, which are in sync and which are out of service. Raft has no in-sync set; the
+// replicas that are in service stand for it, which is what tools want to know, except those that a reassignment brings in: they may
+// have no more than a part of the data until it is done.
+func (b *Broker) replicaStates(t *cluster.Topic, partition int32, leader raft.NodeID) (replicas, inSync, offline []int32) {
+	p := t.Partitions[partition]
+	inSync, offline = make([]int32, 0, len(p.Replicas)), []int32{}
+	for _, node := range p.Replicas {
+		switch {
+		case !b.Metadata.InService(node, t.ID, partition):
+			offline = append(offline, int32(node))
+		case node == leader || !slices.Contains(p.Adding, node):
+			inSync = append(inSync, int32(node))
+		}
+	}
+	return brokerIDs(p.Replicas), inSync, offline
+}
+
+// metadataPartition answers for one partition. A partition whose leader is not known, or not registered, is LEADER_NOT_AVAILABLE: the
 // client asks again.
 func (b *Broker) metadataPartition(img *cluster.Image, t *cluster.Topic, partition int32) kmsg.MetadataResponseTopicPartition {
 	mp := kmsg.NewMetadataResponseTopicPartition()
 	mp.Partition = partition
-	replicas := t.Partitions[partition].Replicas
-	mp.Replicas, mp.ISR, mp.OfflineReplicas = make([]int32, 0, len(replicas)), make([]int32, 0, len(replicas)), []int32{}
-	for _, node := range replicas {
-		mp.Replicas = append(mp.Replicas, int32(node))
-		if b.Metadata.InService(node, t.ID, partition) {
-			mp.ISR = append(mp.ISR, int32(node))
-		} else {
-			mp.OfflineReplicas = append(mp.OfflineReplicas, int32(node))
-		}
-	}
 	current := b.Metadata.Leader(t.ID, partition)
+	mp.Replicas, mp.ISR, mp.OfflineReplicas = b.replicaStates(t, partition, current.Leader)
 	mp.Leader, mp.LeaderEpoch = int32(current.Leader), int32(current.Epoch)
 	if _, registered := img.Brokers[current.Leader]; !registered || !b.Metadata.Alive(current.Leader) {
 		mp.ErrorCode = kerr.LeaderNotAvailable.Code
 		mp.Leader = int32(raft.NoNode)
 	}
 	return mp
+}
+
+// metadataShards describes the coordinator shards to who asks for Kafka's topic of offsets by name: reassignment tools do. It has no
+// id and is not in the list of all topics, because there is nothing in it to read.
+func (b *Broker) metadataShards(img *cluster.Image, req *kmsg.MetadataRequest) kmsg.MetadataResponseTopic {
+	mt := b.metadataTopic(img, img.Topics[cluster.CoordinatorTopic], req)
+	mt.Topic, mt.TopicID, mt.IsInternal = kmsg.StringPtr(cluster.KafkaOffsetsTopic), [16]byte{}, true
+	return mt
 }
 
 // createMissing creates the named topics that do not exist, with the broker's defaults, and says which it could not.

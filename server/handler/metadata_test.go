@@ -222,7 +222,7 @@ func TestMetadataMayNotCreate(t *testing.T) {
 			t.Errorf("%s: asked to create: %v", test.name, asked)
 		}
 		asked = false
-		for _, name := range []string{"__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"} {
+		for _, name := range []string{"__transaction_state", "__share_group_state", "__cluster_metadata"} {
 			req := metadataOf(test.version, name)
 			req.AllowAutoTopicCreation = test.request
 			resp := ask[*kmsg.MetadataResponse](w, req)
