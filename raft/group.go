@@ -132,6 +132,9 @@ func (g *Group) appendFailed(err error) {
 // take the next, and an idempotent producer's batches would leave a gap. ErrNotLeader when this node has no leadership to
 // hand over.
 func (g *Group) TransferLeadership(ctx context.Context, to NodeID) error {
+	if _, voter := g.isMember(to); !voter {
+		return fmt.Errorf("hand group %s to node %d: it has no vote", g.id, to)
+	}
 	g.gate.Lock()
 	if g.transferring || g.raft.State() != hraft.Leader {
 		g.gate.Unlock()

@@ -27,6 +27,8 @@ type Reconciled struct {
 	Done bool
 	// Waiting says for what, when there was nothing to do yet; empty after a step, or when Done.
 	Waiting string
+	// CatchingUp says that what it waits for is under way: a replica is being sent what it lacks.
+	CatchingUp bool
 }
 
 // Reconcile takes the next step, if there is one, that brings the membership closer to target; call it on the leader until it is
@@ -50,7 +52,7 @@ func (g *Group) Reconcile(ctx context.Context, target Target) (Reconciled, error
 	case stepDone:
 		return Reconciled{Done: true}, nil
 	case stepWait:
-		return Reconciled{Waiting: s.why}, nil
+		return Reconciled{Waiting: s.why, CatchingUp: s.catchingUp}, nil
 	}
 	return Reconciled{}, g.take(ctx, s)
 }

@@ -43,6 +43,8 @@ type step struct {
 	node NodeID
 	life uint64 // what admit and rebuild are for
 	why  string // of a wait
+	// catchingUp: the wait is for a replica that is being sent what it lacks.
+	catchingUp bool
 }
 
 // nextStep decides. Its order is what makes changes safe and quick: first a vote without a memory goes, then everybody of
@@ -57,7 +59,7 @@ func nextStep(o outlook) step {
 		if s.kind != stepWait && s.kind != stepDone {
 			return s
 		}
-		if s.kind == stepWait && wait.why == "" {
+		if s.kind == stepWait && (wait.why == "" || s.catchingUp) {
 			wait = s
 		}
 	}
@@ -123,7 +125,7 @@ func (o outlook) bringIn(n NodeID) step {
 	case v.condition == joining:
 		return step{kind: stepAdmit, node: n, life: v.life}
 	case !v.serves():
-		waiting.why = fmt.Sprintf("the replica on node %d is catching up", n)
+		waiting.why, waiting.catchingUp = fmt.Sprintf("the replica on node %d is catching up", n), true
 		return waiting
 	case slices.Contains(o.target.Voters, n) && !o.members[i].Voter:
 		return step{kind: stepPromote, node: n}

@@ -57,7 +57,7 @@ func TestNextStep(t *testing.T) {
 		if got.kind == stepWait && got.why == "" {
 			t.Errorf("%s: waits for nothing", name)
 		}
-		got.why = ""
+		got.why, got.catchingUp = "", false
 		if got != c.want {
 			t.Errorf("%s: %s %d, want %s %d", name, got.kind, got.node, c.want.kind, c.want.node)
 		}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -113,8 +114,8 @@ func (b *balancer) transfer(ctx context.Context, target func(raft.GroupID, []raf
 			continue
 		}
 		to := target(g.ID(), topic.Partitions[g.ID().Partition].Replicas)
-		// Proposals stop during a transfer, so one that cannot succeed is not tried.
-		if to == raft.NoNode || !g.CaughtUp(to) || ctx.Err() != nil {
+		// Proposals stop during a transfer, so one that cannot succeed is not tried. A replica that is being added has no vote yet.
+		if to == raft.NoNode || !slices.Contains(g.Voters(), to) || !g.CaughtUp(to) || ctx.Err() != nil {
 			continue
 		}
 		slots <- struct{}{}

@@ -27,6 +27,7 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.balancer.run(background) })
 	wg.Go(func() { s.disk.run(background) })
 	wg.Go(func() { s.outages.run(background, s.brokers, s.host.Call) })
+	wg.Go(func() { s.reassigner.run(background) })
 	s.metadata.CampaignIfLeaderless()
 
 	err := s.serve(ctx, background)
@@ -60,6 +61,10 @@ func (s *Server) serve(ctx, background context.Context) error {
 	if err := s.manager.RemoveOrphans(image); err != nil {
 		s.logger.Warn("could not remove deleted replicas", "err", err)
 	}
+	if err := s.manager.ForgetDeleted(image); err != nil {
+		s.logger.Warn("could not forget deleted replicas", "err", err)
+	}
+	s.manager.Settle()
 	s.leaders.ask(starting, s.brokers(), s.host.Call)
 	s.awaitLeaders(starting)
 	failed := make(chan error, 1)

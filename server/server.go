@@ -49,6 +49,7 @@ type Server struct {
 	quorum      *quorum
 	disk        *diskGuard
 	outages     *outages
+	reassigner  *reassigner
 
 	ready chan struct{}
 }
@@ -110,6 +111,7 @@ func (s *Server) open() error {
 	if err != nil {
 		return err
 	}
+	s.host.SetRepairer(s.manager)
 	s.outages = newOutages(s.node, s.manager.OutOfService, s.logger)
 	s.host.Handle(outagesService, s.outages.serve)
 	if err := s.openMetadata(metadata); err != nil {
@@ -125,6 +127,9 @@ func (s *Server) open() error {
 	s.host.Handle(electionsService, s.elections.serve)
 	s.quorum = &quorum{node: s.node, group: s.metadata, call: s.host.Call}
 	s.host.Handle(quorumService, s.quorum.serve)
+	s.reassigner = newReassigner(s.node, s.logger)
+	s.reassigner.groups, s.reassigner.image = s.manager.Groups, s.machine.Image
+	s.reassigner.out, s.reassigner.tell = s.outages.has, s.controller.Do
 	return s.openListener()
 }
 

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"path"
 	"slices"
 	"sync"
@@ -41,6 +42,9 @@ type ManagerConfig struct {
 	Now              func() time.Time
 	RetentionCheck   time.Duration // log.retention.check.interval.ms
 	ProducerIDExpiry time.Duration // producer.id.expiration.ms
+	// Rejoining says that this node starts with nothing in a cluster that may know it: it lost its data, or it is new. Every
+	// replica that is assigned to it joins its group, until Settle.
+	Rejoining bool
 	// DiskFull says that so little space is left that producing must stop: Raft's own entries still have to fit.
 	DiskFull func() bool
 	// OnLeadership is told about every leadership change of a local replica, in order per replica; it must not block.
@@ -53,11 +57,17 @@ type Manager struct {
 	logsDir string
 	image   atomic.Pointer[cluster.Image]
 
-	syncing sync.Mutex // one Sync at a time
+	syncing sync.Mutex // one Sync at a time; guards the next two
+	// current says that the images are no longer those from before this start, which the metadata's log replays: by such an image
+	// no data may be deleted, because a later one may have brought the replica back.
+	current bool
+	// rejoining says that this node lost its data, so that whatever was assigned to it has to join.
+	rejoining bool
 
 	mu       sync.RWMutex // guards replicas and aside
 	replicas map[raft.GroupID]*replica
-	aside    map[raft.GroupID]error // replicas that could not be opened, and why
+	aside    map[raft.GroupID]setAside // replicas that could not be opened, and why
+	asides   uint64                    // how often one was set aside, plus where the count began
 }
 
 const (
@@ -71,7 +81,7 @@ const (
 func NewManager(c ManagerConfig) (*Manager, error) {
 	m := &Manager{
 		ManagerConfig: c, logsDir: path.Join(c.Dir, LogsDir), replicas: map[raft.GroupID]*replica{},
-		aside: map[raft.GroupID]error{},
+		aside: map[raft.GroupID]setAside{}, asides: rand.Uint64() | 1, rejoining: c.Rejoining,
 	}
 	m.image.Store(cluster.NewImage())
 	if err := c.FS.MkdirAll(m.logsDir); err != nil {
@@ -88,7 +98,7 @@ func NewManager(c ManagerConfig) (*Manager, error) {
 func (m *Manager) Get(topic cluster.TopicID, partition int32) (*Partition, error) {
 	id := raft.GroupID{Topic: topic, Partition: partition}
 	m.mu.RLock()
-	r, reason := m.replicas[id], m.aside[id]
+	r, reason := m.replicas[id], m.aside[id].reason
 	m.mu.RUnlock()
 	switch {
 	case r != nil && r.partition != nil:
@@ -123,8 +133,15 @@ func (m *Manager) Assigned() iter.Seq[raft.GroupID] {
 	}
 }
 
-// OutOfService returns the replicas that take no part although this node lives: set aside when they were opened, or
-// stopped because their log failed.
+// Settle ends Rejoining: what is assigned to this node from now on is new. The image that Sync took last must be current.
+func (m *Manager) Settle() {
+	m.syncing.Lock()
+	defer m.syncing.Unlock()
+	m.rejoining = false
+}
+
+// OutOfService returns the replicas that take no part although this node lives: set aside when they were opened, stopped
+// because their log failed, or still joining.
 func (m *Manager) OutOfService() []raft.GroupID {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -133,7 +150,7 @@ func (m *Manager) OutOfService() []raft.GroupID {
 		ids = append(ids, id)
 	}
 	for id, r := range m.replicas {
-		if r.plog.Failed() != nil {
+		if r.plog.Failed() != nil || r.group.Joining() {
 			ids = append(ids, id)
 		}
 	}
@@ -175,7 +192,7 @@ func (m *Manager) Sync(image *cluster.Image) {
 func (m *Manager) setAside(id raft.GroupID) bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.aside[id] != nil
+	return m.aside[id].reason != nil
 }
 
 // openAll opens replicas, a bounded number at a time.
@@ -189,7 +206,8 @@ func (m *Manager) openAll(image *cluster.Image, ids []raft.GroupID) {
 			r, err := m.open(id, image.Topics[id.Topic])
 			m.mu.Lock()
 			if err != nil {
-				m.aside[id] = err
+				m.asides += 2 // stays odd: never 0
+				m.aside[id] = setAside{err, m.asides}
 			} else {
 				m.replicas[id] = r
 			}
@@ -204,7 +222,7 @@ func (m *Manager) openAll(image *cluster.Image, ids []raft.GroupID) {
 	wg.Wait()
 }
 
-// closeRemoved closes replicas that image does not assign to this node, and deletes their data.
+// closeRemoved closes replicas that image does not assign to this node, and deletes their data if the image is current.
 func (m *Manager) closeRemoved(image *cluster.Image) {
 	var removed []*replica
 	m.mu.Lock()
@@ -221,8 +239,12 @@ func (m *Manager) closeRemoved(image *cluster.Image) {
 	}
 	m.mu.Unlock()
 	for _, r := range removed {
-		if err := errors.Join(r.close(m.Shards), m.discard(r.id)); err != nil {
-			m.Logger.Error("could not remove a deleted replica", "group", r.id, "err", err)
+		err := r.close(m.Shards)
+		if m.current {
+			err = errors.Join(err, m.discard(r.id, m.forgetting(image, r.id)))
+		}
+		if err != nil {
+			m.Logger.Error("could not remove a replica", "group", r.id, "err", err)
 		}
 	}
 }

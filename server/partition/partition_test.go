@@ -416,6 +416,9 @@ func TestDeletedTopicLeavesNothing(t *testing.T) {
 	if _, err := f.produce(records(t, -1, -1, -1, "x")); err != nil {
 		t.Fatal(err)
 	}
+	if err := f.manager.RemoveOrphans(f.image); err != nil {
+		t.Fatal(err)
+	}
 	f.image = cluster.NewImage()
 	f.manager.Sync(f.image)
 	if _, err := f.manager.Get(topicID, 0); !errors.Is(err, kerr.UnknownTopicOrPartition) {

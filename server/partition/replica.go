@@ -60,8 +60,10 @@ func (m *Manager) open(id raft.GroupID, t *cluster.Topic) (*replica, error) {
 }
 
 func (m *Manager) start(r *replica, t *cluster.Topic, config cluster.TopicConfig, checkpoint log.Checkpoint) error {
+	placed := t.Partitions[r.id.Partition]
 	c := raft.GroupConfig{
-		ID: r.id, Log: r.plog, Checkpoint: checkpoint, Voters: t.Partitions[r.id.Partition].Replicas,
+		ID: r.id, Log: r.plog, Checkpoint: checkpoint, Voters: placed.Original(),
+		Joins: m.rejoining || slices.Contains(placed.Adding, m.Node),
 	}
 	if t.ID == cluster.CoordinatorTopic {
 		c.Machine, c.NeedPayload, c.Disposable = m.Shards.Machine(r.shard), true, true
@@ -120,33 +122,12 @@ func (r *replica) close(shards Shards) error {
 	return errors.Join(err, r.plog.Close())
 }
 
-// discard removes a closed replica's data: renamed first, so that a half-done removal is known for what it is.
-func (m *Manager) discard(id raft.GroupID) error {
-	dir := path.Join(m.logsDir, id.String())
-	dead := dir + deletedSuffix
-	if err := m.FS.RemoveAll(dead); err != nil {
-		return fmt.Errorf("remove %s: %w", dead, err)
-	}
-	if err := m.FS.Rename(dir, dead); err != nil {
-		return fmt.Errorf("remove %s: %w", dir, err)
-	}
-	if err := m.FS.SyncDir(m.logsDir); err != nil {
-		return fmt.Errorf("remove %s: %w", dir, err)
-	}
-	if err := m.Host.Remove(id); err != nil {
-		return err
-	}
-	if err := m.FS.RemoveAll(dead); err != nil {
-		return fmt.Errorf("remove %s: %w", dead, err)
-	}
-	return nil
-}
-
 // RemoveOrphans deletes the data of replicas that the metadata no longer knows, left by a crash or by deletions while this
 // node was down. image must be current: with this start's registration in it.
 func (m *Manager) RemoveOrphans(image *cluster.Image) error {
 	m.syncing.Lock() // no replica is being opened meanwhile
 	defer m.syncing.Unlock()
+	m.current = true
 	// Never by an image from before: what was synced last may lag behind the metadata, and what it does not know yet would
 	// be deleted with all its records.
 	if synced := m.image.Load(); synced.Version > image.Version {
@@ -167,7 +148,7 @@ func (m *Manager) RemoveOrphans(image *cluster.Image) error {
 			continue
 		}
 		m.Logger.Info("removing a replica that is no longer assigned to this node", "group", id)
-		errs = errors.Join(errs, m.discard(id))
+		errs = errors.Join(errs, m.discard(id, m.forgetting(image, id)))
 	}
 	return errs
 }
