@@ -162,6 +162,9 @@ func (l *Log) SaveCheckpoint(c Checkpoint) error {
 	if err != nil {
 		return fmt.Errorf("save checkpoint of %s at %d: %w", l.dir, c.Index, err)
 	}
+	if err := l.flushAborted(next); err != nil {
+		return fmt.Errorf("save checkpoint of %s: aborted transactions: %w", l.dir, err)
+	}
 	file, err := l.describe(c, next)
 	if err != nil {
 		return fmt.Errorf("save checkpoint of %s: %w", l.dir, err)

@@ -68,8 +68,12 @@ func decodeEntry(src []byte, base Offset, slot int) (indexEntry, bool) {
 
 // entryChecksum is the CRC of an entry, started from a value that tells where the entry belongs.
 func entryChecksum(entry []byte, base Offset, slot int) uint32 {
-	place := uint32(base) ^ uint32(base>>32) ^ uint32(slot)*0x9e3779b1
-	return crc32.Update(place, castagnoli, entry[:20])
+	return crc32.Update(placeSeed(base, slot), castagnoli, entry[:20])
+}
+
+// placeSeed is what the checksum of entry number slot of a side file begins with, so that no other place's entry passes.
+func placeSeed(base Offset, slot int) uint32 {
+	return uint32(base) ^ uint32(base>>32) ^ uint32(slot)*0x9e3779b1
 }
 
 // indexer decides which batches of a segment get an index entry: the first one after every interval of bytes, the

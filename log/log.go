@@ -81,6 +81,8 @@ type Log struct {
 	// activeSince is when the active segment got its first data batch, or when the log was opened if it had some; zero
 	// while it has none.
 	activeSince time.Time
+	aborted     []AbortedTxn // not yet in a file, ordered by Last; never changed in place
+	lastAborted Offset       // Last of the last one known; -1 when there is none
 	failed      error
 	closed      bool
 	recovery    Recovery

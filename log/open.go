@@ -55,6 +55,9 @@ func (l *Log) open() (Checkpoint, error) {
 		return Checkpoint{}, err
 	}
 	l.adopt(&r)
+	if err := l.findLastAborted(); err != nil {
+		return Checkpoint{}, err
+	}
 	if c == nil {
 		return Checkpoint{}, nil
 	}
@@ -102,7 +105,7 @@ func finishReset(fsys vfs.FS, dir string, c *checkpointFile, s *segment) error {
 	}
 	for _, name := range names {
 		switch path.Ext(name) {
-		case dataSuffix, indexSuffix, tempSuffix:
+		case dataSuffix, indexSuffix, txnSuffix, tempSuffix:
 			if err := removeIfThere(fsys, path.Join(dir, name)); err != nil {
 				return err
 			}

@@ -23,6 +23,7 @@ type recovery struct {
 	interval   int64
 
 	segments   []*segment
+	txns       map[segmentName]bool // the transaction indexes found
 	repairs    []repair
 	remove     []string
 	fresh      bool // the directory is empty: make the first segment
@@ -78,7 +79,7 @@ func (r *recovery) inspect() error {
 
 // sort makes sense of the file names. What a crash left half written is to be removed.
 func (r *recovery) sort(names []string) (found []segmentName, indexes map[segmentName]bool) {
-	indexes = map[segmentName]bool{}
+	indexes, r.txns = map[segmentName]bool{}, map[segmentName]bool{}
 	for _, name := range names {
 		ext := path.Ext(name)
 		if ext == tempSuffix {
@@ -92,6 +93,8 @@ func (r *recovery) sort(names []string) (found []segmentName, indexes map[segmen
 			found = append(found, n)
 		case ext == indexSuffix:
 			indexes[n] = true
+		case ext == txnSuffix:
+			r.txns[n] = true
 		}
 	}
 	sort.Slice(found, func(i, k int) bool { return found[i].less(found[k]) })
@@ -144,7 +147,19 @@ func (r *recovery) match(found []segmentName, indexes map[segmentName]bool) erro
 	for name := range indexes { // without a segment
 		r.remove = append(r.remove, name.indexFile(r.dir))
 	}
+	r.matchTxns()
 	return nil
+}
+
+// matchTxns tells the segments which of them have a transaction index.
+func (r *recovery) matchTxns() {
+	for _, s := range r.segments {
+		s.txns.exists = r.txns[s.name]
+		delete(r.txns, s.name)
+	}
+	for name := range r.txns { // without a segment
+		r.remove = append(r.remove, name.txnFile(r.dir))
+	}
 }
 
 // loadEpochs starts the epoch history with what the checkpoint has.

@@ -52,6 +52,7 @@ func (l *Log) publishReset(c *checkpointFile, next *segment) []*segment {
 	next.timeKnown = true
 	l.nextIndex, l.nextOffset, l.prevEpoch = c.Index+1, c.nextOffset, c.epoch
 	l.epochs, l.ring = nil, ring{}
+	l.aborted, l.lastAborted = nil, -1
 	l.durable, l.synced, l.size = c.Index, 0, 0
 	l.dirtySince, l.activeSince = time.Time{}, time.Time{}
 	l.generation++

@@ -15,6 +15,7 @@ type segment struct {
 	baseIndex Index
 	data      lazyFile
 	index     index
+	txns      txnIndex
 
 	// size and maxTimestamp are guarded by Log.mu as long as the segment is active, and constant afterwards.
 	size         int64
@@ -28,6 +29,7 @@ func newSegment(fs vfs.FS, dir string, name segmentName, baseIndex Index) *segme
 	s := &segment{name: name, base: name.offset, baseIndex: baseIndex, maxTimestamp: batch.NoTimestamp}
 	s.data = lazyFile{fs: fs, path: name.dataFile(dir)}
 	s.index.init(fs, name.indexFile(dir), name.offset)
+	s.txns.init(fs, name.txnFile(dir), name.offset)
 	return s
 }
 
@@ -57,7 +59,7 @@ func (s *segment) create() error {
 
 // remove deletes the files. Users of open ones can go on reading.
 func (s *segment) remove() error {
-	for _, f := range []*lazyFile{&s.data, &s.index.file} {
+	for _, f := range []*lazyFile{&s.data, &s.index.file, &s.txns.file} {
 		f.retire(errRemoved)
 		if err := removeIfThere(f.fs, f.path); err != nil {
 			return err
@@ -69,6 +71,7 @@ func (s *segment) remove() error {
 func (s *segment) retire(why error) {
 	s.data.retire(why)
 	s.index.file.retire(why)
+	s.txns.file.retire(why)
 }
 
 // rel returns o relative to the segment's base.

@@ -84,6 +84,7 @@ func (l *Log) rest(now time.Time) error {
 			s.data.closeIdle() // the active one stays: a failed write-back must reach the fsync to come
 		}
 		s.index.file.closeIdle()
+		s.txns.file.closeIdle()
 	}
 	return err
 }

@@ -32,19 +32,22 @@ func (f *replicaState) ApplyBatch(logs []*hraft.Log) []any {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	entries := f.entries[:0]
+	var covered []Entry
 	for _, l := range logs {
 		if l.Type == hraft.LogConfiguration {
 			f.config, f.configIndex = hraft.DecodeConfiguration(l.Data), l.Index
 			continue
 		}
-		if log.Index(l.Index) <= f.applied || log.Index(l.Index) < f.plog.FirstIndex() {
-			continue // a shipped position covers it, or one that is about to be restored, for which the log was reset
+		switch i := log.Index(l.Index); {
+		case i < f.plog.FirstIndex(): // a position that is about to be restored covers it: the log was reset to that
+		case i <= f.applied: // a shipped position covers it
+			covered = f.appendEntry(covered, l)
+		default:
+			entries = f.appendEntry(entries, l)
 		}
-		if k := len(entries); k > 0 && isGap(l) && entries[k-1].Kind == batch.KindGap &&
-			log.Index(l.Index) < entries[k-1].Index+log.Index(entries[k-1].Header.Entries()) {
-			continue // it has its gap already
-		}
-		entries = append(entries, f.entry(l))
+	}
+	if r, ok := f.machine.(Reindexer); ok && len(covered) > 0 {
+		r.Reindex(covered)
 	}
 	if len(entries) > 0 {
 		f.machine.Apply(entries)
@@ -56,6 +59,15 @@ func (f *replicaState) ApplyBatch(logs []*hraft.Log) []any {
 	}
 	f.store.applied.Store(logs[len(logs)-1].Index)
 	return make([]any, len(logs))
+}
+
+// appendEntry appends an entry, and a gap but once.
+func (f *replicaState) appendEntry(entries []Entry, l *hraft.Log) []Entry {
+	if k := len(entries); k > 0 && isGap(l) && entries[k-1].Kind == batch.KindGap &&
+		log.Index(l.Index) < entries[k-1].Index+log.Index(entries[k-1].Header.Entries()) {
+		return entries
+	}
+	return append(entries, f.entry(l))
 }
 
 func (f *replicaState) entry(l *hraft.Log) Entry {

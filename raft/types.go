@@ -134,6 +134,13 @@ type StateMachine interface {
 	LeadershipChanged(Leadership)
 }
 
+// Reindexer is a StateMachine that keeps an index of its log beside its state. A follower that fell behind the log start
+// gets the leader's state and then the log from its start; the entries that the state covers go to Reindex instead of
+// Apply, in order, and only they: their effect on the state was taken.
+type Reindexer interface {
+	Reindex(entries []Entry)
+}
+
 // mapError turns the library's errors into ours.
 func mapError(err error) error {
 	switch {

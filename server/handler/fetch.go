@@ -133,12 +133,21 @@ func (f *fetching) read(img *cluster.Image, p *fetchPartition) fetched {
 	r.answer.LastStableOffset = int64(got.LastStableOffset)
 	r.answer.LogStartOffset = int64(got.LogStartOffset)
 	if f.committed() {
-		r.answer.Aborted = []protocol.AbortedTransaction{} // null is for those who did not ask
+		r.answer.Aborted = aborted(got.Aborted)
 	}
 	if got.DivergingEpoch >= 0 {
 		r.answer.DivergingEpoch, r.answer.DivergingEnd = int32(got.DivergingEpoch), int64(got.DivergingEnd)
 	}
 	return r
+}
+
+// aborted never returns nil: null is for those who did not ask.
+func aborted(txns []log.AbortedTxn) []protocol.AbortedTransaction {
+	list := make([]protocol.AbortedTransaction, len(txns))
+	for i, t := range txns {
+		list[i] = protocol.AbortedTransaction{ProducerID: t.ProducerID, FirstOffset: int64(t.First)}
+	}
+	return list
 }
 
 // readCommitted is the isolation level of consumers that do not want records of open or aborted transactions.

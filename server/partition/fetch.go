@@ -25,6 +25,9 @@ type Fetched struct {
 	HighWatermark    log.Offset
 	LastStableOffset log.Offset
 	LogStartOffset   log.Offset
+	// Aborted lists the aborted transactions that may have records in Slice, ordered by their markers' offsets: with
+	// ReadCommitted only.
+	Aborted []log.AbortedTxn
 	// DivergingEpoch is >= 0 when the fetcher's log diverged from this one: the largest epoch that both may share, which
 	// ends here at DivergingEnd (KIP-595).
 	DivergingEpoch log.Epoch
@@ -64,6 +67,12 @@ func (p *Partition) Fetch(a FetchArgs) (Fetched, error) {
 	s, err := p.plog.Read(a.Offset, limit, a.MaxBytes, a.MinOne)
 	if err != nil {
 		return f, readError(err)
+	}
+	if a.ReadCommitted && s.Bytes > 0 {
+		if f.Aborted, err = p.plog.AbortedTxns(a.Offset, s.NextOffset); err != nil {
+			s.Release()
+			return f, readError(err)
+		}
 	}
 	f.Slice = s
 	return f, nil

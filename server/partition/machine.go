@@ -20,6 +20,9 @@ type machine struct {
 
 	mu        sync.Mutex // guards what follows against the leader's checks, which run beside Apply
 	producers *producerTable
+	// covered is used while a follower takes the entries that a shipped state covers: where the transactions among them
+	// began that have no marker among them yet, by producer id. Nil otherwise.
+	covered map[int64]log.Offset
 	// ahead holds, by producer id and in order, what this replica proposed as the leader and has not applied yet.
 	ahead map[int64][]*Append
 }
@@ -33,6 +36,7 @@ func (m *machine) Apply(entries []raft.Entry) {
 	var bytes int64
 	moved := false
 	m.mu.Lock()
+	m.covered = nil
 	hw, lso := m.p.highWatermark(), m.p.lastStable()
 	allStable := lso == hw
 	for _, e := range entries {
@@ -42,13 +46,12 @@ func (m *machine) Apply(entries []raft.Entry) {
 				e.Index, e.Header.BaseOffset, hw)
 			hw = e.Header.NextOffset()
 			bytes += int64(e.Header.Length)
-			m.applyBatch(e)
+			m.applyBatch(e, hw)
 		case batch.KindLogStart:
 			moved = m.moveLogStart(e.Payload, hw) || moved
 		}
 	}
 	stable := m.producers.stableBelow(hw)
-	// In this order, so that a reader never sees a stable offset beyond the high watermark that it read before.
 	m.p.hw.Store(int64(hw))
 	m.p.lso.Store(int64(stable))
 	m.mu.Unlock()
@@ -64,18 +67,30 @@ func (m *machine) Apply(entries []raft.Entry) {
 	})
 }
 
-// applyBatch takes a committed batch: data or a transaction marker.
-func (m *machine) applyBatch(e raft.Entry) {
+// applyBatch takes a committed batch, data or a transaction marker, which moves the high watermark to hw.
+func (m *machine) applyBatch(e raft.Entry, hw log.Offset) {
 	m.landed(e.Header)
 	if !e.Header.IsControl() {
 		m.producers.applied(e.Header)
 		return
 	}
+	marker, ok := endOf(e)
+	if !ok {
+		return
+	}
+	first := m.producers.ended(marker, e.Header.MaxTimestamp)
+	if first != noOffset && !marker.Commit {
+		m.p.plog.AppendAborted(log.AbortedTxn{
+			ProducerID: marker.ProducerID, First: first, Last: e.Header.BaseOffset, LastStable: m.producers.stableBelow(hw),
+		})
+	}
+}
+
+// endOf returns the transaction marker that a control batch holds, if it does.
+func endOf(e raft.Entry) (batch.EndTransaction, bool) {
 	marker, ok, err := batch.ParseEndTransaction(e.Payload)
 	invariant.Check(err == nil, "control batch at offset %d cannot be read: %v", e.Header.BaseOffset, err)
-	if ok {
-		m.producers.ended(marker, e.Header.MaxTimestamp)
-	}
+	return marker, ok
 }
 
 // stableBelow is the last stable offset under a high watermark: the first offset of the oldest open transaction.
@@ -102,13 +117,15 @@ func (m *machine) moveLogStart(payload []byte, hw log.Offset) bool {
 // machineVersion 1 knew no transactions.
 const machineVersion = 2
 
-// Snapshot encodes high watermark, log start offset and producers, with their open transactions.
+// Snapshot encodes high watermark, log start offset, the transactions of covered entries, and the producers with their open
+// transactions.
 func (m *machine) Snapshot() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	b := []byte{machineVersion}
 	b = binary.AppendVarint(b, int64(m.p.highWatermark()))
 	b = binary.AppendVarint(b, int64(m.p.logStartOffset()))
+	b = appendCovered(b, m.covered)
 	return m.producers.appendTo(b)
 }
 
@@ -117,6 +134,7 @@ var errMachineState = errors.New("malformed partition state")
 // Restore is the inverse of Snapshot.
 func (m *machine) Restore(state []byte) error {
 	table, hw, start := newProducerTable(), int64(0), int64(0)
+	var covered map[int64]log.Offset
 	if len(state) > 0 {
 		version := state[0]
 		if version == 0 || version > machineVersion {
@@ -124,7 +142,10 @@ func (m *machine) Restore(state []byte) error {
 		}
 		d := wire.Decoder{B: state[1:]}
 		hw, start = d.Varint(), d.Varint()
-		if d.Err != nil || start > hw {
+		if version > 1 {
+			covered = decodeCovered(&d)
+		}
+		if d.Err != nil || start < 0 || hw < 0 {
 			return fmt.Errorf("%w: high watermark %d, log start %d", errMachineState, hw, start)
 		}
 		var err error
@@ -134,8 +155,11 @@ func (m *machine) Restore(state []byte) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.producers = table
+	m.producers, m.covered = table, covered
 	clear(m.ahead)
+	if end := int64(m.p.plog.NextOffset()); hw > end {
+		hw = end // a leader's state, ahead of this log: see Reindex
+	}
 	m.p.hw.Store(hw)
 	m.p.lso.Store(int64(table.stableBelow(log.Offset(hw))))
 	m.p.logStart.Store(start)

@@ -103,6 +103,13 @@ type observed struct {
 	on func(raft.GroupID, raft.Leadership)
 }
 
+// Reindex passes on what the machine may not know: see raft.Reindexer.
+func (o *observed) Reindex(entries []raft.Entry) {
+	if r, ok := o.StateMachine.(raft.Reindexer); ok {
+		r.Reindex(entries)
+	}
+}
+
 func (o *observed) LeadershipChanged(l raft.Leadership) {
 	if o.on != nil {
 		o.on(o.id, l)

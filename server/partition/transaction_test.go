@@ -1,16 +1,21 @@
 package partition
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"balsa/log"
 	"balsa/log/batch"
+	"balsa/log/vfs"
+	"balsa/raft"
 )
 
 // transactional makes a batch of a producer's transaction.
@@ -289,7 +294,8 @@ func TestOpenTransactionsDoNotExpire(t *testing.T) {
 
 // A state as the first released version saved it, without transactions.
 func TestMachineRestoresVersion1(t *testing.T) {
-	p := &Partition{}
+	plog := emptyLog(t)
+	p := &Partition{plog: plog}
 	m := newMachine(p)
 	state := []byte{1, 2 * 40, 2 * 3 /* one producer: id 7, epoch 2, one batch 5..6 at 38, timestamp 100 */, 1, 14, 4, 1, 10, 12, 76, 200, 1}
 	if err := m.Restore(state); err != nil {
@@ -318,11 +324,238 @@ func TestMachineRestoresVersion1(t *testing.T) {
 	if p.stable() != 45 {
 		t.Errorf("last stable offset %d before the log start 45", p.stable())
 	}
-	again := newMachine(&Partition{})
+	again := newMachine(&Partition{plog: plog})
 	if err := again.Restore(m.Snapshot()); err != nil || !reflect.DeepEqual(again.producers.open, m.producers.open) {
 		t.Errorf("open transactions %v became %v, %v", m.producers.open, again.producers.open, err)
 	}
 	if got := fmt.Sprint(again.p.lastStable()); got != "40" {
 		t.Errorf("last stable offset %s after a restore", got)
 	}
+}
+
+// emptyLog is a log whose next offset is 50.
+func emptyLog(t *testing.T) *log.Log {
+	t.Helper()
+	l, _, err := log.Open("data/log", log.Options{FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Reset(1, 50, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// committed reads with read_committed from an offset on as a consumer does: without the batches of aborted transactions.
+func (f *fixture) committed(from log.Offset, maxBytes int) (values []string, aborted []log.AbortedTxn) {
+	f.t.Helper()
+	got, err := f.partition().Fetch(FetchArgs{
+		Offset: from, MaxBytes: maxBytes, MinOne: true, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1, ReadCommitted: true,
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer got.Slice.Release()
+	raw, err := got.Slice.AppendTo(nil)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return consume(f.t, raw, got.Aborted), got.Aborted
+}
+
+// consume is Kafka's consumer: a producer's batches are left out from the first offset of its aborted transaction on, to
+// its abort marker.
+func consume(t *testing.T, raw []byte, aborted []log.AbortedTxn) (values []string) {
+	t.Helper()
+	skip, left := map[int64]bool{}, append([]log.AbortedTxn(nil), aborted...)
+	for len(raw) > 0 {
+		h, err := batch.ParseHeader(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := batch.Batch(raw[:h.Length])
+		raw = raw[h.Length:]
+		left = slices.DeleteFunc(left, func(a log.AbortedTxn) bool {
+			begun := a.First <= h.LastOffset()
+			skip[a.ProducerID] = skip[a.ProducerID] || begun
+			return begun
+		})
+		if h.IsControl() {
+			if e, ok, err := batch.ParseEndTransaction(b); err != nil {
+				t.Fatal(err)
+			} else if ok && !e.Commit {
+				delete(skip, e.ProducerID)
+			}
+			continue
+		}
+		if h.IsTransactional() && skip[h.ProducerID] {
+			continue
+		}
+		vs, err := b.Values()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range vs {
+			values = append(values, string(v))
+		}
+	}
+	return values
+}
+
+// Transactions of several producers, interleaved and over many segments: whatever the range, whoever reads committed
+// records gets those of committed transactions and nothing else, also after restarts.
+func TestAbortedRecordsAreLeftOut(t *testing.T) {
+	for seed := range uint64(6) {
+		f := newFixture(t, map[string]string{"internal.segment.bytes": "1024"})
+		rnd := rand.New(rand.NewPCG(seed, 9))
+		sequence := map[int64]int32{}
+		open := map[int64][]string{}
+		fate := map[string]bool{} // of each value: whether its transaction was committed
+		offset := map[string]log.Offset{}
+		for i := range 150 {
+			id := int64(rnd.IntN(4))
+			if len(open[id]) > 0 && rnd.IntN(3) == 0 {
+				commit := rnd.IntN(2) == 0
+				f.mustMark(Marker{ProducerID: id, Commit: commit})
+				for _, v := range open[id] {
+					fate[v] = commit
+				}
+				delete(open, id)
+				continue
+			}
+			v := fmt.Sprint("v", i)
+			offset[v] = f.mustSend(transactional(t, id, 0, sequence[id], v))
+			sequence[id]++
+			open[id] = append(open[id], v)
+			if rnd.IntN(40) == 0 {
+				f.stop()
+				f.start()
+			}
+		}
+		f.stop()
+		f.start()
+		end := f.lso()
+		for from := log.Offset(0); from < end; from += log.Offset(1 + rnd.IntN(9)) {
+			got, _ := f.committed(from, 1+rnd.IntN(3000))
+			for _, v := range got {
+				if !fate[v] {
+					t.Errorf("seed %d, from %d: %s at %d was not committed", seed, from, v, offset[v])
+				}
+			}
+			all, aborted := f.committed(from, 1<<20)
+			want := 0
+			for v, ok := range fate {
+				if ok && offset[v] >= from && offset[v] < end {
+					want++
+				}
+			}
+			if len(all) != want {
+				t.Errorf("seed %d, from %d: %d records, want %d (aborted %v)", seed, from, len(all), want, aborted)
+			}
+		}
+		f.stop()
+	}
+}
+
+// A follower that takes a leader's state and then the log that it covers finds the same aborted transactions, also when
+// it is stopped in between.
+func TestReindex(t *testing.T) {
+	plog, _, err := log.Open("data/log", log.Options{FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader := newMachine(&Partition{plog: plog})
+	entries := []raft.Entry{}
+	next := log.Offset(100)
+	add := func(b batch.Batch) {
+		b.Stamp(next, 1)
+		e := raft.Entry{Index: log.Index(len(entries) + 1), Header: b.Header()}
+		if e.Header.IsControl() {
+			e.Payload = b
+		}
+		next = e.Header.NextOffset()
+		entries = append(entries, e)
+	}
+	leader.p.hw.Store(100)
+	before := produced(0, 0, 5, 90) // open since before the log of the follower starts
+	before.Attributes |= batch.AttrTransactional
+	leader.producers.applied(before)
+	add(transactional(t, 2, 0, 0, "a", "b"))          // 100
+	add(transactional(t, 1, 0, 5, "c"))               // 102
+	add(batch.EndTransaction{ProducerID: 1}.Build(1)) // 103: aborts 90..102
+	add(transactional(t, 3, 0, 0, "d"))               // 104
+	add(batch.EndTransaction{ProducerID: 2}.Build(1)) // 105: aborts 100..
+	add(batch.EndTransaction{ProducerID: 3, Commit: true}.Build(1))
+	add(batch.EndTransaction{ProducerID: 4}.Build(1)) // 107: of nothing
+	add(transactional(t, 3, 0, 1, "e"))               // 108: stays open
+	leader.Apply(entries)
+	state := leader.Snapshot()
+
+	followerLog, _, err := log.Open("data/log", log.Options{FS: vfs.NewMem()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := followerLog.Reset(1, 100, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	follower := newMachine(&Partition{plog: followerLog})
+	if err := follower.Restore(state); err != nil {
+		t.Fatal(err)
+	}
+	if follower.p.highWatermark() != 100 {
+		t.Errorf("high watermark %d before anything came", follower.p.highWatermark())
+	}
+	for i, e := range entries {
+		follower.Reindex([]raft.Entry{e})
+		if i == 3 {
+			if got := follower.p.stable(); got != 100 {
+				t.Errorf("last stable offset %d in the middle, want 100", got)
+			}
+			saved := follower.Snapshot()
+			if err := followerLog.Reset(5, 105, 1, saved); err != nil { // the log goes on where it was
+				t.Fatal(err)
+			}
+			follower = newMachine(&Partition{plog: followerLog})
+			if err := follower.Restore(saved); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want, err := followerLog.AbortedTxns(0, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(want) != "[{2 100 105 104}]" { // the one before the Reset went with it
+		t.Errorf("aborted: %v", want)
+	}
+	add(batch.EndTransaction{ProducerID: 3}.Build(1))
+	follower.Apply(entries[len(entries)-1:])
+	leader.Apply(entries[len(entries)-1:])
+	if !bytes.Equal(follower.Snapshot(), leader.Snapshot()) {
+		t.Errorf("follower %x\nleader   %x", follower.Snapshot(), leader.Snapshot())
+	}
+	for _, l := range []*log.Log{plog, followerLog} {
+		txns, err := l.AbortedTxns(106, 200)
+		if err != nil || fmt.Sprint(txns) != "[{3 108 109 110}]" {
+			t.Errorf("aborted: %v, %v", txns, err)
+		}
+	}
+}
+
+// A parked fetch of committed records wakes when the last stable offset moves, which may be without a new record for it.
+func TestWaiterForCommittedRecords(t *testing.T) {
+	f := newFixture(t, nil)
+	p := f.partition()
+	f.mustSend(transactional(t, 1, 0, 0, "a"))
+	w := NewWaiter(1<<20, true)
+	p.Watch(w, f.lso())
+	defer p.Unwatch(w)
+	f.mustSend(transactional(t, 1, 0, 1, "b"))
+	select {
+	case <-w.C():
+		t.Error("woken by records of an open transaction")
+	default:
+	}
+	f.mustMark(Marker{ProducerID: 1, Commit: true})
+	<-w.C()
 }
