@@ -237,7 +237,9 @@ func (t *tailScan) scan(slot int) (repair, error) {
 	}
 	rep.mark = t.s.markAt(sc.pos, index, sc.offset, x.maxTimestamp)
 	rep.mark.sealed = t.next != nil
-	rep.scanned = sc.pos > int64(from.pos)
+	// Only a mark says that the file ends where it should. Without one a truncation may have been under way, whose cut is in
+	// the page cache and not on the disk.
+	rep.scanned = sc.pos > int64(from.pos) || !from.mark
 	rep.readable = !rep.scanned && !rep.cut && !rep.untidy && !rep.missing && slot >= 0 && from.mark && !rep.mark.sealed
 	return rep, nil
 }
