@@ -47,6 +47,8 @@ func (m *machine) Apply(entries []raft.Entry) {
 			hw = e.Header.NextOffset()
 			bytes += int64(e.Header.Length)
 			m.applyBatch(e, hw)
+		case batch.KindGap:
+			hw = max(hw, e.Header.NextOffset())
 		case batch.KindLogStart:
 			moved = m.moveLogStart(e.Payload, hw) || moved
 		}

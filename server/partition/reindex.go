@@ -22,10 +22,13 @@ func (m *machine) Reindex(entries []raft.Entry) {
 	}
 	hw := m.p.highWatermark()
 	for _, e := range entries {
-		if e.Kind != batch.KindData {
+		if e.Kind != batch.KindData && e.Kind != batch.KindGap {
 			continue
 		}
 		hw = max(hw, e.Header.NextOffset())
+		if e.Kind == batch.KindGap {
+			continue
+		}
 		bytes += int64(e.Header.Length)
 		switch {
 		case e.Header.IsControl():
