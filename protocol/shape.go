@@ -26,7 +26,7 @@ const (
 	blob               // int32 length, or compact
 	array              // int32 count, or compact, then elements
 	record             // fields, then tags when flexible
-	option             // int8 -1, or 1 and a record
+	option             // int8 -1, or another and a record
 )
 
 // shape is the wire layout of a message or of a part of it, in all versions.
@@ -75,7 +75,7 @@ func (w *walker) walk(s *shape, version int16) {
 	case array:
 		w.array(s, version)
 	case option:
-		if present := w.span(1, false); !w.bad && int8(present[0]) >= 0 {
+		if present := w.span(1, false); !w.bad && present[0] != 0xff {
 			w.walk(&s.fields[0], version)
 		}
 	case record:

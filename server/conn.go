@@ -30,6 +30,7 @@ type conn struct {
 	reading  *claim // of the frame that is being read, and its length
 	size     int
 	pending  chan started
+	mute     mute
 
 	// ctx ends all work; waiting ends before it when waiting for more is no use: the peer has closed, or we drain.
 	ctx     context.Context
@@ -96,6 +97,9 @@ func (c *conn) readLoop() error {
 	for {
 		size, err := c.await()
 		if err != nil {
+			return err
+		}
+		if err := c.unmuted(); err != nil {
 			return err
 		}
 		if err := c.admit(int64(size)); err != nil {
@@ -235,6 +239,7 @@ func (c *conn) answer(p *handler.Pending) error {
 	if reply.Close != nil {
 		return reply.Close
 	}
+	c.mute.extend(reply.Throttle)
 	return c.write(p.Header.CorrelationID, &reply)
 }
 

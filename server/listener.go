@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -159,6 +160,7 @@ func (l *Listener) isDraining() bool {
 // add starts to serve nc, or closes it when there is no room; then it returns the name of the limit that was reached.
 func (l *Listener) add(nc net.Conn) (limit string) {
 	ip := clientHost(nc.RemoteAddr())
+	wait := l.dispatcher.Connect(strings.TrimPrefix(ip, "/"))
 	l.mu.Lock()
 	switch {
 	case l.draining:
@@ -167,7 +169,7 @@ func (l *Listener) add(nc net.Conn) (limit string) {
 	case l.perIP[ip] >= l.config.MaxConnectionsPerIP:
 		limit = "max.connections.per.ip"
 	default:
-		l.start(newConn(l, nc))
+		l.start(newConn(l, nc), wait)
 		l.mu.Unlock()
 		return ""
 	}
@@ -178,12 +180,17 @@ func (l *Listener) add(nc net.Conn) (limit string) {
 	return limit
 }
 
-// start serves c on its own goroutine. The caller holds l.mu.
-func (l *Listener) start(c *conn) {
+// start serves c on its own goroutine, or with a wait closes it after that long: its address opens connections faster than it may
+// (KIP-612). The caller holds l.mu.
+func (l *Listener) start(c *conn, wait time.Duration) {
 	l.conns[c] = struct{}{}
 	l.perIP[c.ip]++
 	l.wg.Go(func() {
-		c.serve()
+		if wait > 0 {
+			c.holdUp(wait)
+		} else {
+			c.serve()
+		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		delete(l.conns, c)

@@ -75,6 +75,8 @@ func (d *Decider) answer(img *Image, req kmsg.Request) (Decision, error) {
 		return d.alterConfigs(img, req), nil
 	case *kmsg.IncrementalAlterConfigsRequest:
 		return d.incrementalAlterConfigs(img, req), nil
+	case *kmsg.AlterClientQuotasRequest:
+		return d.alterClientQuotas(img, req), nil
 	case *kmsg.UpdateFeaturesRequest:
 		return d.updateFeatures(img, req), nil
 	case *kmsg.AllocateProducerIDsRequest:
@@ -95,7 +97,7 @@ func (d *Decider) answer(img *Image, req kmsg.Request) (Decision, error) {
 func Served(key int16) bool {
 	switch kmsg.Key(key) {
 	case kmsg.CreateTopics, kmsg.DeleteTopics, kmsg.CreatePartitions, kmsg.AlterConfigs, kmsg.IncrementalAlterConfigs,
-		kmsg.UpdateFeatures, kmsg.AllocateProducerIDs, kmsg.BrokerRegistration, kmsg.UnregisterBroker,
+		kmsg.AlterClientQuotas, kmsg.UpdateFeatures, kmsg.AllocateProducerIDs, kmsg.BrokerRegistration, kmsg.UnregisterBroker,
 		kmsg.AlterPartitionAssignments, kmsg.AlterPartition:
 		return true
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"balsa/internal/invariant"
 	"balsa/raft"
 	"balsa/server/config"
 )
@@ -82,6 +83,13 @@ func (r *Resolver) brokerLevels(img *Image, d *ConfigDef) []level {
 		levels = append(levels, level{d.Name, v, kmsg.ConfigSourceStaticBrokerConfig})
 	}
 	return append(levels, level{d.Name, d.Default, kmsg.ConfigSourceDefaultConfig})
+}
+
+// BrokerValue returns the effective value of a broker config of this broker, by Kafka's name. There must be such a config.
+func (r *Resolver) BrokerValue(img *Image, name string) string {
+	d := brokerConfigs.byName[name]
+	invariant.Check(d != nil, "no broker config is called %q", name)
+	return r.brokerLevels(img, d)[0].value
 }
 
 // groupLevels returns all values of a group config, the effective one first.

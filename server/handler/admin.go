@@ -18,7 +18,9 @@ func control[R kmsg.Response](ctx context.Context, b *Broker, req kmsg.Request, 
 		defer cancel()
 	}
 	var none R
+	busy := idle(ctx)
 	answered, err := b.Controller.Do(ctx, req)
+	busy()
 	if err != nil {
 		return none, err
 	}

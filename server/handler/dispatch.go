@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"balsa/log"
 	"balsa/protocol"
+	"balsa/server/quota"
 )
 
 // ErrUnsupportedVersion means that a request's version is not served. Like Kafka we close the connection: the layout of
@@ -23,6 +25,10 @@ type Request struct {
 	Body   kmsg.Request
 	// Waiting ends when it is no use to wait any longer: the client has gone, or the broker is shutting down.
 	Waiting context.Context
+	Size    int // of the request in bytes, without its length
+
+	work    stopwatch
+	charged bool // the handler had the client pay already
 }
 
 // Reply is the answer to a request. Release it when it has been written, or will not be.
@@ -34,6 +40,8 @@ type Reply struct {
 	Records []log.Slice
 	// Close says why the connection has to be closed instead of being answered.
 	Close error
+	// Throttle is how long the connection is not to be read from after the answer, because the client is over a quota.
+	Throttle time.Duration
 }
 
 // Release lets go of the files that r refers to.
@@ -54,6 +62,7 @@ type Dispatcher struct {
 func NewDispatcher(b *Broker) *Dispatcher {
 	b.sessions = newFetchSessions(defaultFetchSessionLimits(b.FetchSessions))
 	b.producerIDs = newProducerIDs(b.Node, b.Controller)
+	b.limiter = quota.NewLimiter(time.Now)
 	d := &Dispatcher{broker: b, byKey: make(map[int16]api)}
 	for _, a := range apis() {
 		d.byKey[int16(a.key)] = a
@@ -94,6 +103,8 @@ type Pending struct {
 
 // Start decodes a request and begins it. waiting is Request.Waiting. An error means that the connection cannot go on.
 func (s *Session) Start(waiting context.Context, frame *protocol.Frame) (*Pending, error) {
+	var work stopwatch
+	work.resume()
 	h, body, err := protocol.ParseRequestHeader(frame.Bytes())
 	if err != nil {
 		return nil, fmt.Errorf("parse request header: %w", err)
@@ -114,16 +125,26 @@ func (s *Session) Start(waiting context.Context, frame *protocol.Frame) (*Pendin
 	if err != nil {
 		return nil, err
 	}
-	r := &Request{Client: Client{ID: h.ClientID, Host: s.host}, Header: h, Body: req, Waiting: waiting}
+	r := &Request{Client: Client{ID: h.ClientID, Host: s.host}, Header: h, Body: req, Waiting: waiting, Size: len(frame.Bytes())}
+	r.work = work
 	if v, ok := req.(*kmsg.ApiVersionsRequest); ok && v.ClientSoftwareName != "" {
 		s.software.Store(&Software{Name: v.ClientSoftwareName, Version: v.ClientSoftwareVersion})
 	}
 	b := s.dispatcher.broker
-	if a.start == nil {
-		p.finish = func(ctx context.Context) Reply { return a.answer(b, ctx, r) }
-		return p, nil
+	p.finish = func(ctx context.Context) Reply {
+		r.work.resume()
+		return a.answer(b, timed(ctx, &r.work), r)
 	}
-	p.finish, p.settled = a.start(b, r)
+	if a.start != nil {
+		p.finish, p.settled = a.start(b, r)
+	}
+	r.work.pause()
+	answered := p.finish
+	p.finish = func(ctx context.Context) Reply {
+		reply := answered(ctx)
+		b.charge(r, &reply)
+		return reply
+	}
 	return p, nil
 }
 

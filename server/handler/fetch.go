@@ -18,6 +18,7 @@ import (
 type fetching struct {
 	broker  *Broker
 	req     *kmsg.FetchRequest
+	work    *stopwatch
 	context *fetchContext // which partitions, and which of them the answer leaves out
 	max     int
 	min     int64
@@ -49,7 +50,11 @@ func (b *Broker) fetch(_ context.Context, r *Request) Reply {
 	if err != nil {
 		return fetchError(r, err)
 	}
-	f := &fetching{broker: b, req: req, context: fc, max: min(max(int(req.MaxBytes), 0), b.FetchMaxBytes)}
+	throttle, most := b.fetchShare(r)
+	if throttle > 0 {
+		return b.throttledFetch(r, fc, throttle)
+	}
+	f := &fetching{broker: b, req: req, work: &r.work, context: fc, max: min(max(int(req.MaxBytes), 0), most)}
 	f.min = int64(min(max(int(req.MinBytes), 0), f.max))
 	f.run(r.Waiting)
 	return f.reply(r)
@@ -92,6 +97,8 @@ func (f *fetching) wait(waiting context.Context, timeout <-chan time.Time) bool 
 		}
 	}
 	f.release() // files are not kept open while waiting
+	f.work.pause()
+	defer f.work.resume()
 	select {
 	case <-w.C():
 		return true
@@ -203,8 +210,10 @@ func (f *fetching) reply(r *Request) Reply {
 		res.slice = log.Slice{}
 	}
 	resp.NodeEndpoints = who.seen
+	throttle := f.broker.chargeFetch(r, f.bytes)
+	resp.ThrottleMillis = millis(throttle)
 	frame, cuts, ok := protocol.AppendFetchResponse(nil, r.Header.CorrelationID, &resp)
-	reply := Reply{Frame: frame, Cuts: cuts, Records: slices}
+	reply := Reply{Frame: frame, Cuts: cuts, Records: slices, Throttle: throttle}
 	if !ok {
 		// Only a single batch near 2 GiB could do this, and no limit lets one in.
 		reply.Release()

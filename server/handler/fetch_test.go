@@ -278,7 +278,7 @@ func TestFetchNoLostWakeup(t *testing.T) {
 		w := newWorld(t)
 		r := w.replica(idT, 0)
 		f := &fetching{
-			broker: w.broker, req: fetchFrom(12, t0), max: 1 << 20, min: 1,
+			broker: w.broker, req: fetchFrom(12, t0), work: new(stopwatch), max: 1 << 20, min: 1,
 			context: &fetchContext{partitions: []fetchPartition{{name: "t", maxBytes: 1 << 20}}},
 		}
 		f.evaluate()

@@ -10,6 +10,7 @@ import (
 	"balsa/raft"
 	"balsa/server/cluster"
 	"balsa/server/group"
+	"balsa/server/quota"
 )
 
 // Metadata is what handlers read about the cluster.
@@ -112,4 +113,5 @@ type Broker struct {
 
 	sessions    *fetchSessions // set by NewDispatcher
 	producerIDs *producerIDs   // set by NewDispatcher
+	limiter     *quota.Limiter // set by NewDispatcher
 }

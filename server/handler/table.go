@@ -70,6 +70,8 @@ func apis() []api {
 		{key: kmsg.AlterPartitionAssignments, min: 0, max: 1, answer: message((*Broker).alterPartitionReassignments)},
 		{key: kmsg.ListPartitionReassignments, min: 0, max: 0, answer: message((*Broker).listPartitionReassignments)},
 		{key: kmsg.OffsetDelete, min: 0, max: 0, answer: (*Broker).group},
+		{key: kmsg.DescribeClientQuotas, min: 0, max: 1, answer: message((*Broker).describeClientQuotas)},
+		{key: kmsg.AlterClientQuotas, min: 0, max: 1, answer: message((*Broker).alterClientQuotas)},
 		{key: kmsg.DescribeUserSCRAMCredentials, min: 0, max: 0, answer: message((*Broker).describeUserSCRAMCredentials)},
 		{key: kmsg.AlterUserSCRAMCredentials, min: 0, max: 0, answer: message((*Broker).alterUserSCRAMCredentials)},
 		{key: kmsg.DescribeQuorum, min: 0, max: 2, answer: message((*Broker).describeQuorum)},
@@ -95,6 +97,7 @@ func message[R kmsg.Request](h func(*Broker, context.Context, Client, R) kmsg.Re
 
 // group hands a request to the coordinator of its group.
 func (b *Broker) group(ctx context.Context, r *Request) Reply {
+	r.work.pause() // mostly it waits
 	return Reply{Message: b.Coordinator.Handle(ctx, r.Client, r.Body)}
 }
 

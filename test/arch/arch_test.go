@@ -40,8 +40,9 @@ var layers = map[string]int{
 	"raft":         2,
 	"server/group": 2,
 
-	"log":      1,
-	"protocol": 1,
+	"log":          1,
+	"protocol":     1,
+	"server/quota": 1,
 
 	"log/batch":            0,
 	"log/vfs":              0,
