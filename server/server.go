@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"balsa/log/vfs"
 	"balsa/raft"
 	"balsa/server/cluster"
@@ -24,6 +26,7 @@ import (
 	"balsa/server/group"
 	"balsa/server/handler"
 	"balsa/server/partition"
+	"balsa/server/txn"
 )
 
 // Server is one broker. Make it with New, run it with Run; a Server runs once.
@@ -44,6 +47,8 @@ type Server struct {
 	manager     *partition.Manager
 	listener    *Listener
 	leaders     *leaderTable
+	producerIDs *controller.ProducerIDs
+	markers     *markers
 	balancer    *balancer
 	elections   *elections
 	quorum      *quorum
@@ -94,9 +99,14 @@ func (s *Server) open() error {
 	if err := s.openHost(); err != nil {
 		return err
 	}
+	s.producerIDs = controller.NewProducerIDs(s.node, func(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+		return s.controller.Do(ctx, req)
+	})
+	s.markers = newMarkers(s.machine.Image, s.Leader, s.host.Call, s.logger)
 	syncer := raft.NewSyncer(syncConcurrency)
 	s.coordinator, err = coordinator.New(coordinator.Config{
 		Node: s.node, Group: groupConfig(s.config.Groups, s.config.Log), Image: s.machine.Image,
+		Txn: transactionConfig(s.config.Transactions), ProducerIDs: s.producerIDs, Complete: s.markers.complete,
 		CommitTimeout: coordinator.DefaultCommitTimeout, Logger: s.logger,
 	})
 	if err != nil {
@@ -112,6 +122,8 @@ func (s *Server) open() error {
 		return err
 	}
 	s.host.SetRepairer(s.manager)
+	s.host.Handle(markersService, s.markerWriter().serve)
+	s.host.Handle(transactionsService, s.transactions().serve)
 	s.outages = newOutages(s.node, s.manager.OutOfService, s.logger)
 	s.host.Handle(outagesService, s.outages.serve)
 	if err := s.openMetadata(metadata); err != nil {
@@ -254,6 +266,7 @@ func (s *Server) openListener() error {
 	dispatcher := handler.NewDispatcher(&handler.Broker{
 		Node: s.node, Metadata: s, Controller: topicCreator{s.controller, s}, Coordinator: s.coordinator,
 		Elections: s.elections, Quorum: s.quorum,
+		ProducerIDs: s.producerIDs, Transactions: s.transactions(), Markers: s.markerWriter(),
 		Partitions: handler.LocalPartitions(s.manager), Configs: s.resolver, AutoCreate: s.config.AutoCreate,
 		LogDir: s.config.DataDir, DiskUsage: s.disk.usage,
 		FetchMaxBytes: int(s.config.FetchMaxBytes), FetchSessions: s.config.FetchSessionCacheSize,
@@ -275,6 +288,22 @@ func groupConfig(c config.Groups, l config.Log) group.Config {
 	g.MaxSize, g.OffsetsRetention = int32(c.MaxGroupSize), c.OffsetsRetention
 	g.OffsetMetadataMaxBytes = c.OffsetMetadataMax
 	return g
+}
+
+func transactionConfig(c config.Transactions) txn.Config {
+	t := txn.DefaultConfig()
+	t.MaxTimeout, t.IDExpiration = c.MaxTransactionTimeout, c.TransactionalIDExpiry
+	return t
+}
+
+func (s *Server) markerWriter() markerWriter {
+	return markerWriter{partitions: s.manager, shards: s.coordinator}
+}
+
+func (s *Server) transactions() *transactions {
+	return &transactions{
+		node: s.node, coordinator: s.coordinator, image: s.machine.Image, leader: s.Leader, call: s.host.Call, logger: s.logger,
+	}
 }
 
 // Addr returns the address that Kafka clients reach this broker at, host:port.
@@ -313,6 +342,12 @@ func (s *Server) Close() error {
 	var errs error
 	if s.coordinator != nil {
 		s.coordinator.Close()
+	}
+	if s.markers != nil {
+		s.markers.close()
+	}
+	if s.producerIDs != nil {
+		s.producerIDs.Close()
 	}
 	if s.manager != nil {
 		errs = errors.Join(errs, s.manager.Close())

@@ -53,6 +53,8 @@ func staticConfigs() []staticConfig {
 		{"producer.id.expiration.ms", typeInt, func(c *config.Config) string { return millis(c.ProducerIDExpiry) }, "After how long without a write, in ms, a partition forgets an idempotent producer."},
 		{"queued.max.request.bytes", typeLong, func(c *config.Config) string { return number(c.QueuedMaxBytes) }, "How many bytes of requests may be in memory, all connections together."},
 		{"socket.request.max.bytes", typeInt, func(c *config.Config) string { return number(c.MaxRequestBytes) }, "The largest request, in bytes."},
+		{"transaction.max.timeout.ms", typeInt, func(c *config.Config) string { return millis(c.MaxTransactionTimeout) }, "The longest timeout, in ms, that a producer may ask for its transactions."},
+		{"transactional.id.expiration.ms", typeInt, func(c *config.Config) string { return millis(c.TransactionalIDExpiry) }, "After how long without use, in ms, a transactional id is forgotten."},
 	}
 }
 

@@ -27,6 +27,8 @@ type Config struct {
 	Limits `koanf:",squash" yaml:",inline"`
 	Log    `koanf:",squash" yaml:",inline"`
 	Groups `koanf:",squash" yaml:",inline"`
+
+	Transactions `koanf:",squash" yaml:",inline"`
 }
 
 // Limits bounds what clients may cost. Each limit is inclusive.
@@ -68,6 +70,12 @@ type Groups struct {
 	OffsetMetadataMax     int           `koanf:"offset-metadata-max-bytes" yaml:"offset-metadata-max-bytes"`         // offset.metadata.max.bytes
 }
 
+// Transactions configures transaction coordinators.
+type Transactions struct {
+	MaxTransactionTimeout time.Duration `koanf:"transaction-max-timeout" yaml:"transaction-max-timeout"`         // transaction.max.timeout.ms
+	TransactionalIDExpiry time.Duration `koanf:"transactional-id-expiration" yaml:"transactional-id-expiration"` // transactional.id.expiration.ms
+}
+
 // Default returns the configuration of a broker that was started without any: a single node on localhost.
 func Default() Config {
 	return Config{
@@ -89,6 +97,7 @@ func Default() Config {
 			InitialRebalanceDelay: 100 * time.Millisecond, MinSessionTimeout: 6 * time.Second, MaxSessionTimeout: 30 * time.Minute,
 			MaxGroupSize: 10_000, OffsetsRetention: 7 * 24 * time.Hour, OffsetMetadataMax: 4096,
 		},
+		Transactions: Transactions{MaxTransactionTimeout: 15 * time.Minute, TransactionalIDExpiry: 7 * 24 * time.Hour},
 	}
 }
 

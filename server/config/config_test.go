@@ -83,6 +83,8 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		{"group-min-session-timeout: 0s", func(c *Config) { c.MinSessionTimeout = 0 }},
 		{"group-max-session-timeout: 5s: must be at least group-min-session-timeout, 6s", func(c *Config) { c.MaxSessionTimeout = 5 * time.Second }},
 		{"group-max-size: 0", func(c *Config) { c.MaxGroupSize = 0 }},
+		{"transaction-max-timeout: 0s", func(c *Config) { c.MaxTransactionTimeout = 0 }},
+		{"transactional-id-expiration: 0s", func(c *Config) { c.TransactionalIDExpiry = 0 }},
 		{"offsets-retention: 0s", func(c *Config) { c.OffsetsRetention = 0 }},
 		{"offset-metadata-max-bytes: -1", func(c *Config) { c.OffsetMetadataMax = -1 }},
 	} {

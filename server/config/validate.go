@@ -28,6 +28,7 @@ func (c *Config) Validate() error {
 	c.Log.validate(&v)
 	v.check(c.MaxMessageBytes <= c.MaxRequestBytes, "message-max-bytes: %d: must be at most max-request-bytes, %d", c.MaxMessageBytes, c.MaxRequestBytes)
 	c.Groups.validate(&v)
+	c.Transactions.validate(&v)
 	return errors.Join(v.errs...)
 }
 
@@ -100,6 +101,11 @@ func (g *Groups) validate(v *validation) {
 	v.atLeast("group-max-size", int64(g.MaxGroupSize), 1)
 	v.positive("offsets-retention", g.OffsetsRetention)
 	v.atLeast("offset-metadata-max-bytes", int64(g.OffsetMetadataMax), 0)
+}
+
+func (t *Transactions) validate(v *validation) {
+	v.check(t.MaxTransactionTimeout >= time.Millisecond, "transaction-max-timeout: %v: must be at least 1ms", t.MaxTransactionTimeout)
+	v.check(t.TransactionalIDExpiry >= time.Millisecond, "transactional-id-expiration: %v: must be at least 1ms", t.TransactionalIDExpiry)
 }
 
 // validation collects what is wrong, so that a user repairs everything in one go.

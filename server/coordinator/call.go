@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"balsa/server/group"
+	"balsa/server/txn"
 )
 
 // call is one request on its way to an answer.
@@ -42,6 +43,9 @@ func (c *call) errorResponse(err *kerr.Error) kmsg.Response {
 		if err == kerr.CoordinatorNotAvailable {
 			err = kerr.NotCoordinator
 		}
+	}
+	if r := txn.ErrorResponse(c.req, err); r != nil {
+		return r
 	}
 	return group.ErrorResponse(c.req, err)
 }

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,27 +10,40 @@ import (
 	"balsa/raft"
 	"balsa/server/cluster"
 	"balsa/server/group"
+	"balsa/server/txn"
 )
 
 // Config says how a Host works.
 type Config struct {
 	Node  raft.NodeID
 	Group group.Config
+	Txn   txn.Config
 	// Image returns the cluster metadata: the topics, and with cluster.CoordinatorTopic the number of shards.
 	Image func() *cluster.Image
 	// CommitTimeout is offsets.commit.timeout.ms: how long a commit may wait for its entry before the client is told to
 	// try again.
 	CommitTimeout time.Duration
-	Logger        *slog.Logger
+	ProducerIDs   ProducerIDs
+	// Complete writes the markers of a decided transaction, and calls done when each of its partitions has one or is gone.
+	// It goes on trying until ctx ends, which is when this node no longer leads the shard. It neither blocks nor calls
+	// done before it returns; done may be called on any goroutine, also after ctx has ended.
+	Complete func(ctx context.Context, c txn.Completion, done func())
+	Logger   *slog.Logger
+}
+
+// ProducerIDs is what a coordinator uses of *controller.ProducerIDs.
+type ProducerIDs interface {
+	Take() (id int64, ok bool)
+	Await(ctx context.Context)
 }
 
 // DefaultCommitTimeout is Kafka's default of offsets.commit.timeout.ms.
 const DefaultCommitTimeout = 5 * time.Second
 
 func (c Config) validate() error {
-	errs := []error{c.Group.Validate()}
-	if c.Image == nil || c.Logger == nil {
-		errs = append(errs, errors.New("no Image or no Logger"))
+	errs := []error{c.Group.Validate(), c.Txn.Validate()}
+	if c.Image == nil || c.ProducerIDs == nil || c.Complete == nil || c.Logger == nil {
+		errs = append(errs, errors.New("no Image, no ProducerIDs, no Complete or no Logger"))
 	}
 	if c.CommitTimeout <= 0 {
 		errs = append(errs, fmt.Errorf("offsets.commit.timeout.ms must be positive, is %v", c.CommitTimeout))
@@ -38,6 +52,41 @@ func (c Config) validate() error {
 		return fmt.Errorf("coordinator config: %w", err)
 	}
 	return nil
+}
+
+// environments makes what the leaders of all shards get.
+func (c Config) environments() environments {
+	return environments{
+		group: group.Environment{
+			Config: c.Group,
+			Topics: func() group.Topics { return topics{c.Image()} },
+			NewID:  newUUID,
+			Logger: c.Logger,
+		},
+		txn: txn.Environment{
+			Config:             c.Txn,
+			ProducerID:         c.ProducerIDs.Take,
+			TopicName:          func(id [16]byte) (string, bool) { return topicName(c.Image(), id) },
+			TransactionVersion: func() int8 { return int8(c.Image().Feature(cluster.FeatureTransaction)) },
+			Logger:             c.Logger,
+		},
+	}
+}
+
+// OffsetsTopic is the name by which clients know the coordinator shards as partitions of a transaction: that of Kafka's
+// internal topic for committed offsets. No topic has it.
+const OffsetsTopic = "__consumer_offsets"
+
+// topicName returns the name of a topic as partitions of a transaction are shown.
+func topicName(image *cluster.Image, id cluster.TopicID) (string, bool) {
+	if id == cluster.CoordinatorTopic {
+		return OffsetsTopic, true
+	}
+	t := image.Topics[id]
+	if t == nil {
+		return "", false
+	}
+	return t.Name, true
 }
 
 // topics shows an image as the group package wants it.

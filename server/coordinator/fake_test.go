@@ -15,6 +15,7 @@ import (
 	"balsa/raft"
 	"balsa/server/cluster"
 	"balsa/server/group"
+	"balsa/server/txn"
 )
 
 // fakeRaft is a replicated log with any number of state machines, and time between proposal and commit. Everything
@@ -33,7 +34,7 @@ type fakeRaft struct {
 }
 
 type fakeProposal struct {
-	payload []byte
+	payload batch.Batch
 	done    chan struct{}
 	err     error
 }
@@ -56,10 +57,12 @@ type view struct {
 	node raft.NodeID
 }
 
-func (v view) Leadership() raft.Leadership {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.current
+func (v view) Leadership() raft.Leadership { return v.leadership() }
+
+func (f *fakeRaft) leadership() raft.Leadership {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.current
 }
 
 func (v view) Propose(kind batch.Kind, payload []byte) Proposal {
@@ -75,6 +78,7 @@ func (v view) Propose(kind batch.Kind, payload []byte) Proposal {
 		if kind != batch.KindData {
 			panic("coordinators propose data only")
 		}
+		p.payload.Stamp(0, v.current.Epoch) // as the log does
 		v.waiting = append(v.waiting, p)
 		v.wg.Go(func() {
 			time.Sleep(v.delay)
@@ -92,7 +96,7 @@ func (f *fakeRaft) commit(p *fakeProposal) {
 		q := f.waiting[0]
 		f.waiting = f.waiting[1:]
 		f.entries = append(f.entries, q.payload)
-		values, err := batch.Batch(q.payload).Values()
+		values, err := q.payload.Values()
 		if err != nil {
 			panic(err)
 		}
@@ -146,6 +150,44 @@ type testCluster struct {
 	image  *cluster.Image
 	shards []*fakeRaft
 	hosts  map[raft.NodeID]*Host
+
+	wg          sync.WaitGroup
+	mu          sync.Mutex
+	nextID      int64
+	completions []txn.Completion // in the order in which they were asked for
+	hold        bool             // completions are not carried out
+}
+
+func (c *testCluster) Await(context.Context) {}
+
+func (c *testCluster) Take() (int64, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nextID++
+	return c.nextID + 4999, true
+}
+
+// complete writes markers: to coordinator shards only, since there are no partitions here.
+func (c *testCluster) complete(ctx context.Context, _ raft.NodeID, completion txn.Completion, done func()) {
+	c.mu.Lock()
+	c.completions = append(c.completions, completion)
+	hold := c.hold
+	c.mu.Unlock()
+	if hold {
+		return
+	}
+	for _, p := range completion.Partitions {
+		for p.Topic == cluster.CoordinatorTopic {
+			leader := c.shards[p.Partition].leadership().Leader
+			err := c.hosts[leader].EndTransaction(ctx, p.Partition, completion.ProducerID, completion.Epoch,
+				completion.CoordinatorEpoch, completion.Commit)
+			if err == nil || ctx.Err() != nil {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	done()
 }
 
 func newTestCluster(t *testing.T, nodes, shards int) *testCluster {
@@ -164,17 +206,20 @@ func newTestCluster(t *testing.T, nodes, shards int) *testCluster {
 		config := group.DefaultConfig()
 		config.InitialRebalanceDelay = 100 * time.Millisecond
 		h, err := New(Config{
-			Node: id, Group: config, Image: func() *cluster.Image { return c.image },
+			Node: id, Group: config, Txn: txn.DefaultConfig(), Image: func() *cluster.Image { return c.image },
+			ProducerIDs: c, Complete: func(ctx context.Context, completion txn.Completion, done func()) {
+				c.wg.Go(func() { c.complete(ctx, id, completion, done) })
+			},
 			CommitTimeout: DefaultCommitTimeout, Logger: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
+		c.hosts[id] = h
 		for n, s := range c.shards {
 			s.machines = append(s.machines, h.Machine(int32(n)))
 			h.attach(int32(n), view{s, id})
 		}
-		c.hosts[id] = h
 	}
 	for _, s := range c.shards {
 		s.elect(1, false)
@@ -186,6 +231,7 @@ func (c *testCluster) close() {
 	for _, h := range c.hosts {
 		h.Close()
 	}
+	c.wg.Wait()
 	for _, s := range c.shards {
 		s.wg.Wait()
 	}

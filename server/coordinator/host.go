@@ -15,10 +15,10 @@ import (
 	"balsa/server/group"
 )
 
-// Host answers group requests with the shards of one node. All methods are safe for concurrent use.
+// Host answers requests about groups and transactional ids with the shards of one node. All methods are safe for concurrent use.
 type Host struct {
 	config Config
-	env    group.Environment
+	env    environments
 
 	mu     sync.Mutex
 	shards map[int32]*shard
@@ -31,16 +31,7 @@ func New(c Config) (*Host, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	return &Host{
-		config: c,
-		env: group.Environment{
-			Config: c.Group,
-			Topics: func() group.Topics { return topics{c.Image()} },
-			NewID:  newUUID,
-			Logger: c.Logger,
-		},
-		shards: map[int32]*shard{},
-	}, nil
+	return &Host{config: c, env: c.environments(), shards: map[int32]*shard{}}, nil
 }
 
 // Machine returns a new state machine for a shard, to open its Raft group with (NeedPayload). Attach must follow. A
@@ -154,7 +145,7 @@ func (h *Host) Handle(ctx context.Context, client group.Client, req kmsg.Request
 	case *kmsg.LeaveGroupRequest:
 		return h.one(ctx, client, req.Group, req)
 	}
-	panic("not a group request: " + kmsg.NameForKey(req.Key()))
+	return h.handleTransactional(ctx, client, req)
 }
 
 // one answers a request about one group.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"balsa/log"
 	"balsa/log/batch"
 	"balsa/raft"
 )
@@ -23,6 +24,8 @@ const (
 // inFlight is a proposed entry with the writes in it.
 type inFlight struct {
 	proposal Proposal
+	entry    batch.Batch // nil for barriers alone
+	epoch    log.Epoch   // in which it was decided
 	writes   []queued
 }
 
@@ -63,20 +66,20 @@ func (s *shard) propose(flying []inFlight) []inFlight {
 			return flying
 		}
 		writes, values := s.take(len(flying) >= maxInFlight)
-		g := s.group
+		g, epoch := s.group, log.Epoch(s.epoch)
 		s.mu.Unlock()
 		switch {
 		case len(writes) == 0:
 			return flying
 		case len(values) > 0:
-			p := g.Propose(batch.KindData, batch.Build(values, time.Now().UnixMilli()))
-			flying = append(flying, inFlight{p, writes})
+			entry := buildEntry(epoch, values, time.Now())
+			flying = append(flying, inFlight{g.Propose(batch.KindData, entry), entry, epoch, writes})
 			s.setUnsettled(len(flying))
 		case len(flying) > 0:
 			last := &flying[len(flying)-1] // only barriers: done when what they wait for is
 			last.writes = append(last.writes, writes...)
 		default:
-			s.settle(inFlight{settledProposal{}, writes})
+			s.settle(inFlight{proposal: settledProposal{}, writes: writes})
 		}
 	}
 }
@@ -110,7 +113,7 @@ func (s *shard) take(full bool) (writes []queued, values [][]byte) {
 
 // settle tells the writes of an entry what became of it.
 func (s *shard) settle(f inFlight) {
-	err := f.proposal.Wait(context.Background()) // settled: does not wait
+	err := f.outcome()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -135,6 +138,17 @@ func (s *shard) settle(f inFlight) {
 	s.stepDown()
 }
 
+// outcome says what became of an entry whose proposal is settled.
+func (f *inFlight) outcome() error {
+	if err := f.proposal.Wait(context.Background()); err != nil {
+		return err
+	}
+	if f.entry != nil && f.entry.Header().Epoch != f.epoch {
+		return errVoid
+	}
+	return nil
+}
+
 // tick lets the leader do what is due, and makes one when it can.
 func (s *shard) tick() {
 	s.mu.Lock()
@@ -148,6 +162,7 @@ func (s *shard) tick() {
 		return
 	}
 	s.leader.Expire(time.Now())
+	s.txn.Expire(time.Now())
 	s.collect()
 }
 
@@ -170,7 +185,7 @@ func (s *shard) arm() time.Duration {
 	now := time.Now()
 	switch {
 	case s.leader != nil:
-		s.armed = s.leader.NextDeadline()
+		s.armed = s.nextDeadline()
 	case s.mayLeadAgain():
 		s.armed = now.Add(retryLead)
 	default:

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -11,13 +12,15 @@ import (
 	"balsa/log/batch"
 	"balsa/raft"
 	"balsa/server/group"
+	"balsa/server/txn"
 )
 
-// shard is one replica of a coordinator shard: the raft.StateMachine, and, while this node leads it, the group.Leader.
+// shard is one replica of a coordinator shard: the raft.StateMachine, and, while this node leads it, the group.Leader and
+// the txn.Leader, which come and go together.
 type shard struct {
 	id     int32
 	config Config
-	env    group.Environment
+	env    environments
 	logger *slog.Logger
 
 	wake chan struct{} // capacity 1: the run loop has something to look at
@@ -27,11 +30,14 @@ type shard struct {
 	mu         sync.Mutex // never held while waiting for anything
 	group      Group      // nil before start
 	leadership raft.Leadership
-	state      *group.State
+	state      *state
 	leader     *group.Leader // nil unless this node coordinates
-	epoch      int64         // of leader, or of the last one
-	failed     int64         // an epoch that must not be led again: it ended in the middle of something
-	unsettled  int           // entries in flight
+	txn        *txn.Leader   // nil when leader is
+	leading    context.Context
+	resign     func() // ends leading; nil when leader is
+	epoch      int64  // of leader, or of the last one
+	failed     int64  // an epoch that must not be led again: it ended in the middle of something
+	unsettled  int    // entries in flight
 	queue      []queued
 	armed      time.Time // when the run loop's timer fires; zero while it looks around anyway
 	closed     bool
@@ -39,13 +45,19 @@ type shard struct {
 
 var _ raft.StateMachine = (*shard)(nil)
 
+// environments is what leaders of either kind get from outside.
+type environments struct {
+	group group.Environment
+	txn   txn.Environment
+}
+
 // queued is a write that waits to be proposed.
 type queued struct {
 	group.Write
-	leader *group.Leader // who asked for it
+	leader *group.Leader // in whose time it was asked for
 }
 
-func newShard(id int32, c Config, env group.Environment) *shard {
+func newShard(id int32, c Config, env environments) *shard {
 	return &shard{
 		id:         id,
 		config:     c,
@@ -55,7 +67,7 @@ func newShard(id int32, c Config, env group.Environment) *shard {
 		stop:       make(chan struct{}),
 		done:       make(chan struct{}),
 		leadership: raft.Leadership{Leader: raft.NoNode},
-		state:      group.NewState(),
+		state:      newState(),
 		epoch:      -1,
 		failed:     -1,
 	}
@@ -70,12 +82,8 @@ func (s *shard) Apply(entries []raft.Entry) {
 		if e.Kind != batch.KindData {
 			continue
 		}
-		values, err := batch.Batch(e.Payload).Values()
+		err := s.state.apply(batch.Batch(e.Payload), e.Epoch)
 		invariant.Check(err == nil, "coordinator shard %d: entry %d: %v", s.id, e.Index, err)
-		for _, v := range values {
-			err := s.state.Replay(v)
-			invariant.Check(err == nil, "coordinator shard %d: entry %d: %v", s.id, e.Index, err)
-		}
 	}
 }
 
@@ -83,14 +91,14 @@ func (s *shard) Apply(entries []raft.Entry) {
 func (s *shard) Snapshot() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state.Snapshot()
+	return s.state.snapshot()
 }
 
 // Restore implements raft.StateMachine. It is for replicas that follow; a leader's state comes only from Apply.
 func (s *shard) Restore(snapshot []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.state.Restore(snapshot)
+	return s.state.restore(snapshot)
 }
 
 // LeadershipChanged implements raft.StateMachine.
@@ -102,7 +110,7 @@ func (s *shard) LeadershipChanged(l raft.Leadership) {
 	s.poke()
 }
 
-// followLeadership makes the group.Leader come and go with Raft's leadership.
+// followLeadership makes the leaders come and go with Raft's leadership.
 func (s *shard) followLeadership(now time.Time) {
 	leads := s.group != nil && !s.closed && s.leadership.Leader == s.config.Node && s.leadership.Ready
 	epoch := int64(s.leadership.Epoch)
@@ -114,7 +122,11 @@ func (s *shard) followLeadership(now time.Time) {
 	clean := epoch != s.epoch || s.unsettled == 0
 	if s.leader == nil && leads && epoch != s.failed && clean {
 		s.logger.Debug("coordinator shard is led here", "epoch", epoch)
-		s.leader, s.epoch = group.NewLeader(s.env, s.state, now), epoch
+		var ctx context.Context
+		ctx, s.resign = context.WithCancel(context.Background())
+		s.leader, s.epoch = group.NewLeader(s.env.group, s.state.group, now), epoch
+		s.txn = txn.NewLeader(s.env.txn, s.state.txn, int32(epoch), now)
+		s.leading = ctx
 		s.collect()
 	}
 }
@@ -123,10 +135,12 @@ func (s *shard) followLeadership(now time.Time) {
 // with their proposals.
 func (s *shard) stepDown() {
 	s.logger.Debug("coordinator shard is no longer led here", "epoch", s.epoch)
-	l := s.leader
-	s.leader = nil
+	s.resign()
+	l, t := s.leader, s.txn
+	s.leader, s.txn, s.resign = nil, nil, nil
 	queue := s.queue
 	s.queue = nil
+	t.Close(kerr.NotCoordinator)
 	for _, q := range queue {
 		q.Done(time.Now(), kerr.NotCoordinator)
 	}
@@ -162,10 +176,18 @@ func (s *shard) decide(f func(l *group.Leader, now time.Time)) {
 	}
 }
 
-// collect takes over what the leader wants to be written.
+// collect takes over what the leaders want to be done.
 func (s *shard) collect() {
 	for _, w := range s.leader.TakeWrites() {
 		s.queue = append(s.queue, queued{w, s.leader})
+	}
+	for _, w := range s.txn.TakeWrites() {
+		// Like offsets, and unlike memberships: the leader's memory does not run ahead of what is written.
+		s.queue = append(s.queue, queued{group.Write{Records: w.Records, OffsetsOnly: true, Done: w.Done}, s.leader})
+	}
+	for _, c := range s.txn.TakeCompletions() {
+		t := s.txn
+		s.config.Complete(s.leading, c, func() { s.completed(t, c.TransactionalID) })
 	}
 }
 
@@ -173,9 +195,17 @@ func (s *shard) collect() {
 func (s *shard) decided() {
 	before := len(s.queue)
 	s.collect()
-	if len(s.queue) > before || s.leader.NextDeadline().Before(s.armed) {
+	if len(s.queue) > before || s.nextDeadline().Before(s.armed) {
 		s.poke()
 	}
+}
+
+func (s *shard) nextDeadline() time.Time {
+	g, t := s.leader.NextDeadline(), s.txn.NextDeadline()
+	if t.Before(g) {
+		return t
+	}
+	return g
 }
 
 func (s *shard) poke() {

@@ -1,11 +1,8 @@
 package handler
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math"
-	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -190,84 +187,21 @@ func TestDescribeCluster(t *testing.T) {
 
 func TestInitProducerID(t *testing.T) {
 	w := newWorld(t)
-	blocks := int64(0)
-	w.control = func(req kmsg.Request) (kmsg.Response, error) {
-		r, _ := req.(*kmsg.AllocateProducerIDsRequest)
-		if r.BrokerID != 1 {
-			t.Errorf("asked as broker %d", r.BrokerID)
-		}
-		resp, _ := r.ResponseKind().(*kmsg.AllocateProducerIDsResponse)
-		resp.ProducerIDStart, resp.ProducerIDLen = 1000+blocks*10, 10
-		blocks++
-		return resp, nil
-	}
 	req := kmsg.NewPtrInitProducerIDRequest()
 	req.Version, req.ProducerID, req.ProducerEpoch = 5, -1, -1
-	for i := range int64(25) {
+	for i := range int64(3) {
 		r := ask[*kmsg.InitProducerIDResponse](w, req)
 		if r.ErrorCode != 0 || r.ProducerID != 1000+i || r.ProducerEpoch != 0 {
 			t.Fatalf("%+v", r)
 		}
 	}
-	if blocks != 3 {
-		t.Errorf("%d blocks for 25 ids of blocks of 10", blocks)
+	w.producerID = func() (int64, error) { return 0, fmt.Errorf("nobody: %w", kerr.CoordinatorLoadInProgress) }
+	if r := ask[*kmsg.InitProducerIDResponse](w, req); r.ErrorCode != kerr.CoordinatorLoadInProgress.Code || r.ProducerID != -1 {
+		t.Errorf("%+v", r)
 	}
-	for id, want := range map[string]int16{"tx": kerr.UnsupportedVersion.Code, "": kerr.InvalidRequest.Code} {
-		req.TransactionalID = &id
-		if r := ask[*kmsg.InitProducerIDResponse](w, req); r.ErrorCode != want || r.ProducerID != -1 {
-			t.Errorf("transactional id %q: %+v", id, r)
-		}
-	}
-}
-
-func TestInitProducerIDFails(t *testing.T) {
-	bad := kmsg.NewPtrAllocateProducerIDsResponse()
-	bad.ErrorCode = kerr.NotController.Code
-	empty := kmsg.NewPtrAllocateProducerIDsResponse()
-	for _, control := range []func(kmsg.Request) (kmsg.Response, error){
-		func(kmsg.Request) (kmsg.Response, error) { return nil, errors.New("nobody") },
-		func(kmsg.Request) (kmsg.Response, error) { return bad, nil },
-		func(kmsg.Request) (kmsg.Response, error) { return empty, nil },
-	} {
-		w := newWorld(t)
-		w.control = control
-		r := ask[*kmsg.InitProducerIDResponse](w, kmsg.NewPtrInitProducerIDRequest())
-		if r.ErrorCode != kerr.CoordinatorLoadInProgress.Code || r.ProducerID != -1 {
-			t.Errorf("%+v", r)
-		}
-	}
-}
-
-// Nobody gets an id that another got, and giving up does not lose one.
-func TestProducerIDsAreUnique(t *testing.T) {
-	w := newWorld(t)
-	start := int64(0)
-	w.control = func(kmsg.Request) (kmsg.Response, error) {
-		resp := kmsg.NewPtrAllocateProducerIDsResponse()
-		resp.ProducerIDStart, resp.ProducerIDLen = start, 3
-		start += 3
-		return resp, nil
-	}
-	ids := newProducerIDs(1, w)
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	seen := make(map[int64]bool)
-	for range 100 {
-		wg.Go(func() {
-			id, err := ids.next(context.Background())
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil || seen[id] {
-				t.Errorf("id %d, %v", id, err)
-			}
-			seen[id] = true
-		})
-	}
-	wg.Wait()
-	over, cancel := context.WithCancel(context.Background())
-	cancel()
-	ids.turn <- struct{}{} // somebody is waiting for a block
-	if _, err := ids.next(over); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
+	// Half a producer is none, with or without a transactional id.
+	req.ProducerID = 7
+	if r := ask[*kmsg.InitProducerIDResponse](w, req); r.ErrorCode != kerr.InvalidRequest.Code || r.ProducerID != -1 {
+		t.Errorf("%+v", r)
 	}
 }

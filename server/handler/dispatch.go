@@ -61,7 +61,6 @@ type Dispatcher struct {
 // NewDispatcher serves b. There is one Dispatcher per broker.
 func NewDispatcher(b *Broker) *Dispatcher {
 	b.sessions = newFetchSessions(defaultFetchSessionLimits(b.FetchSessions))
-	b.producerIDs = newProducerIDs(b.Node, b.Controller)
 	b.limiter = quota.NewLimiter(time.Now)
 	d := &Dispatcher{broker: b, byKey: make(map[int16]api)}
 	for _, a := range apis() {

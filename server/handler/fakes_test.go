@@ -31,6 +31,8 @@ type world struct {
 	dead       map[raft.NodeID]bool
 	aside      map[raft.NodeID]bool // brokers that live, with replicas that take no part
 	control    func(req kmsg.Request) (kmsg.Response, error)
+	producerID func() (int64, error)
+	markers    []TransactionMarker
 	replicas   map[replicaKey]*fakeReplica
 	elected    []cluster.TopicPartition
 	quorum     QuorumState
@@ -58,6 +60,8 @@ func newWorld(t testing.TB) *world {
 		dead: map[raft.NodeID]bool{3: true}, replicas: make(map[replicaKey]*fakeReplica),
 		control: func(kmsg.Request) (kmsg.Response, error) { return nil, errors.New("no controller") },
 	}
+	next := int64(999)
+	w.producerID = func() (int64, error) { next++; return next, nil }
 	w.image.ClusterID = "cluster"
 	for id := raft.NodeID(1); id <= 3; id++ {
 		w.image.Brokers[id] = cluster.Broker{ID: id, Host: fmt.Sprintf("b%d", id), Port: 9090 + int32(id), Rack: "r1"}
@@ -72,7 +76,8 @@ func newWorld(t testing.TB) *world {
 	w.image.Topics[cluster.CoordinatorTopic] = shards
 	w.leaders[replicaKey{cluster.CoordinatorTopic, 7}] = raft.Leadership{Leader: 2, Epoch: 4}
 	w.broker = &Broker{
-		Node: 1, Metadata: w, Controller: w, Coordinator: w, Partitions: w, Elections: w, Quorum: w, LogDir: "/data",
+		Node: 1, Metadata: w, Controller: w, Coordinator: w, ProducerIDs: w, Markers: w, Partitions: w,
+		Elections: w, Quorum: w, LogDir: "/data",
 		DiskUsage:     func() (int64, int64, error) { return 1000, 400, nil },
 		FetchMaxBytes: 55 << 20, FetchSessions: 1000,
 	}
@@ -111,6 +116,20 @@ func (w *world) InService(node raft.NodeID, _ cluster.TopicID, _ int32) bool {
 func (w *world) Controller() raft.NodeID { return 2 }
 
 func (w *world) Do(_ context.Context, req kmsg.Request) (kmsg.Response, error) { return w.control(req) }
+
+func (w *world) Next(context.Context) (int64, error) { return w.producerID() }
+
+func (w *world) WriteMarkers(_ context.Context, markers []TransactionMarker) []error {
+	errs := make([]error, len(markers))
+	for i, m := range markers {
+		if _, err := w.Get(m.Partition.Topic, m.Partition.Partition); err != nil {
+			errs[i] = err
+			continue
+		}
+		w.markers = append(w.markers, m)
+	}
+	return errs
+}
 
 func (w *world) Handle(_ context.Context, _ Client, req kmsg.Request) kmsg.Response {
 	return req.ResponseKind()

@@ -31,9 +31,10 @@ type Controller interface {
 	Do(ctx context.Context, req kmsg.Request) (kmsg.Response, error)
 }
 
-// Coordinator answers group requests for groups whose shard this node leads, else with NOT_COORDINATOR.
+// Coordinator answers requests about groups and transactional ids whose shard this node leads, else with NOT_COORDINATOR.
 type Coordinator interface {
-	// Handle answers one of the group APIs. client describes who asks. ctx ends when the client has gone.
+	// Handle answers one of the APIs of group or transaction coordinators. client describes who asks. ctx ends when the
+	// client has gone.
 	Handle(ctx context.Context, client Client, req kmsg.Request) kmsg.Response
 	// CommitTransactional answers TxnOffsetCommit. verify asks the transaction's coordinator whether the shard's part in the
 	// transaction is known to it, or makes it known; it is not asked while that is certain. Its error is or wraps a
@@ -87,19 +88,26 @@ type QuorumMember struct {
 	LastFetch, LastCaughtUp int64
 }
 
+// ProducerIDs hands out producer ids: see controller.ProducerIDs.
+type ProducerIDs interface {
+	// Next returns an id that nobody ever had, or an error that is or wraps a *kerr.Error, unless ctx ended.
+	Next(ctx context.Context) (int64, error)
+}
+
 // Client says who sent a request: its client.id and its address.
 type Client = group.Client
 
 // Broker is what the handlers need; server wires it. It must not be changed once a Dispatcher uses it.
 type Broker struct {
-	Node        raft.NodeID
-	Metadata    Metadata
-	Controller  Controller
-	Coordinator Coordinator
-	// Transactions is nil until the server wires it.
+	Node         raft.NodeID
+	Metadata     Metadata
+	Controller   Controller
+	Coordinator  Coordinator
+	ProducerIDs  ProducerIDs
 	Transactions Transactions
 	Elections    Elections
 	Quorum       Quorum
+	Markers      Markers
 	Partitions   Partitions        // LocalPartitions(manager)
 	Configs      *cluster.Resolver // for DescribeConfigs
 	AutoCreate   bool              // auto.create.topics.enable
@@ -111,7 +119,6 @@ type Broker struct {
 	// DiskUsage returns the size of the file system of LogDir and the bytes that can still be written there. May be nil.
 	DiskUsage func() (total, usable int64, err error)
 
-	sessions    *fetchSessions // set by NewDispatcher
-	producerIDs *producerIDs   // set by NewDispatcher
-	limiter     *quota.Limiter // set by NewDispatcher
+	sessions *fetchSessions // set by NewDispatcher
+	limiter  *quota.Limiter // set by NewDispatcher
 }

@@ -34,15 +34,15 @@ func apis() []api {
 		{key: kmsg.Fetch, min: 4, max: 18, answer: (*Broker).fetch},
 		{key: kmsg.ListOffsets, min: 1, max: 11, answer: message((*Broker).listOffsets)},
 		{key: kmsg.Metadata, min: 0, max: 13, answer: message((*Broker).metadata)},
-		{key: kmsg.OffsetCommit, min: 2, max: 10, answer: (*Broker).group},
-		{key: kmsg.OffsetFetch, min: 1, max: 10, answer: (*Broker).group},
+		{key: kmsg.OffsetCommit, min: 2, max: 10, answer: (*Broker).coordinate},
+		{key: kmsg.OffsetFetch, min: 1, max: 10, answer: (*Broker).coordinate},
 		{key: kmsg.FindCoordinator, min: 0, max: 6, answer: message((*Broker).findCoordinator)},
-		{key: kmsg.JoinGroup, min: 0, max: 9, answer: (*Broker).groupWaiting},
-		{key: kmsg.Heartbeat, min: 0, max: 4, answer: (*Broker).group},
-		{key: kmsg.LeaveGroup, min: 0, max: 5, answer: (*Broker).group},
-		{key: kmsg.SyncGroup, min: 0, max: 5, answer: (*Broker).groupWaiting},
-		{key: kmsg.DescribeGroups, min: 0, max: 6, answer: (*Broker).group},
-		{key: kmsg.ListGroups, min: 0, max: 5, answer: (*Broker).group},
+		{key: kmsg.JoinGroup, min: 0, max: 9, answer: (*Broker).coordinateWaiting},
+		{key: kmsg.Heartbeat, min: 0, max: 4, answer: (*Broker).coordinate},
+		{key: kmsg.LeaveGroup, min: 0, max: 5, answer: (*Broker).coordinate},
+		{key: kmsg.SyncGroup, min: 0, max: 5, answer: (*Broker).coordinateWaiting},
+		{key: kmsg.DescribeGroups, min: 0, max: 6, answer: (*Broker).coordinate},
+		{key: kmsg.ListGroups, min: 0, max: 5, answer: (*Broker).coordinate},
 		{key: kmsg.SASLHandshake, min: 0, max: 1, answer: message((*Broker).saslHandshake)},
 		{key: kmsg.ApiVersions, min: 0, max: 4, answer: message((*Broker).apiVersions)},
 		{key: kmsg.CreateTopics, min: 2, max: 7, answer: message((*Broker).createTopics)},
@@ -50,6 +50,10 @@ func apis() []api {
 		{key: kmsg.DeleteRecords, min: 0, max: 2, answer: message((*Broker).deleteRecords)},
 		{key: kmsg.InitProducerID, min: 0, max: 5, answer: message((*Broker).initProducerID)},
 		{key: kmsg.OffsetForLeaderEpoch, min: 2, max: 4, answer: message((*Broker).offsetForLeaderEpoch)},
+		{key: kmsg.AddPartitionsToTxn, min: 0, max: 5, answer: (*Broker).coordinate},
+		{key: kmsg.AddOffsetsToTxn, min: 0, max: 4, answer: (*Broker).coordinate},
+		{key: kmsg.EndTxn, min: 0, max: 5, answer: (*Broker).coordinate},
+		{key: kmsg.WriteTxnMarkers, min: 1, max: 2, answer: message((*Broker).writeTxnMarkers)},
 		{key: kmsg.TxnOffsetCommit, min: 0, max: 5, answer: message((*Broker).txnOffsetCommit)},
 		{key: kmsg.DescribeACLs, min: 1, max: 3, answer: message((*Broker).describeACLs)},
 		{key: kmsg.CreateACLs, min: 1, max: 3, answer: message((*Broker).createACLs)},
@@ -64,12 +68,12 @@ func apis() []api {
 		{key: kmsg.RenewDelegationToken, min: 1, max: 2, answer: message((*Broker).renewDelegationToken)},
 		{key: kmsg.ExpireDelegationToken, min: 1, max: 2, answer: message((*Broker).expireDelegationToken)},
 		{key: kmsg.DescribeDelegationToken, min: 1, max: 3, answer: message((*Broker).describeDelegationToken)},
-		{key: kmsg.DeleteGroups, min: 0, max: 2, answer: (*Broker).group},
+		{key: kmsg.DeleteGroups, min: 0, max: 2, answer: (*Broker).coordinate},
 		{key: kmsg.ElectLeaders, min: 0, max: 2, answer: message((*Broker).electLeaders)},
 		{key: kmsg.IncrementalAlterConfigs, min: 0, max: 1, answer: message((*Broker).incrementalAlterConfigs)},
 		{key: kmsg.AlterPartitionAssignments, min: 0, max: 1, answer: message((*Broker).alterPartitionReassignments)},
 		{key: kmsg.ListPartitionReassignments, min: 0, max: 0, answer: message((*Broker).listPartitionReassignments)},
-		{key: kmsg.OffsetDelete, min: 0, max: 0, answer: (*Broker).group},
+		{key: kmsg.OffsetDelete, min: 0, max: 0, answer: (*Broker).coordinate},
 		{key: kmsg.DescribeClientQuotas, min: 0, max: 1, answer: message((*Broker).describeClientQuotas)},
 		{key: kmsg.AlterClientQuotas, min: 0, max: 1, answer: message((*Broker).alterClientQuotas)},
 		{key: kmsg.DescribeUserSCRAMCredentials, min: 0, max: 0, answer: message((*Broker).describeUserSCRAMCredentials)},
@@ -78,6 +82,8 @@ func apis() []api {
 		{key: kmsg.UpdateFeatures, min: 0, max: 2, answer: message((*Broker).updateFeatures)},
 		{key: kmsg.DescribeCluster, min: 0, max: 2, answer: message((*Broker).describeCluster)},
 		{key: kmsg.UnregisterBroker, min: 0, max: 0, answer: message((*Broker).unregisterBroker)},
+		{key: kmsg.DescribeTransactions, min: 0, max: 0, answer: (*Broker).coordinate},
+		{key: kmsg.ListTransactions, min: 0, max: 2, answer: (*Broker).coordinate},
 		{key: kmsg.GetTelemetrySubscriptions, min: 0, max: 0, answer: message((*Broker).getTelemetrySubscriptions)},
 		{key: kmsg.PushTelemetry, min: 0, max: 0, answer: message((*Broker).pushTelemetry)},
 		{key: kmsg.DescribeTopicPartitions, min: 0, max: 0, answer: message((*Broker).describeTopicPartitions)},
@@ -95,13 +101,13 @@ func message[R kmsg.Request](h func(*Broker, context.Context, Client, R) kmsg.Re
 	}
 }
 
-// group hands a request to the coordinator of its group.
-func (b *Broker) group(ctx context.Context, r *Request) Reply {
+// coordinate hands a request to the coordinator of its group or transactional id.
+func (b *Broker) coordinate(ctx context.Context, r *Request) Reply {
 	r.work.pause() // mostly it waits
 	return Reply{Message: b.Coordinator.Handle(ctx, r.Client, r.Body)}
 }
 
-// groupWaiting does so for requests that wait for other members: those are not waited for once the client has gone.
-func (b *Broker) groupWaiting(_ context.Context, r *Request) Reply {
-	return b.group(r.Waiting, r)
+// coordinateWaiting does so for requests that wait for other members: those are not waited for once the client has gone.
+func (b *Broker) coordinateWaiting(_ context.Context, r *Request) Reply {
+	return b.coordinate(r.Waiting, r)
 }

@@ -18,8 +18,8 @@ import (
 // served is api-table.md for the APIs that are served: key, minimum, maximum.
 var served = map[int16][2]int16{
 	0: {0, 13}, 1: {4, 18}, 2: {1, 11}, 3: {0, 13}, 8: {2, 10}, 9: {1, 10}, 10: {0, 6}, 11: {0, 9}, 12: {0, 4}, 13: {0, 5},
-	14: {0, 5}, 15: {0, 6}, 16: {0, 5}, 18: {0, 4}, 19: {2, 7}, 20: {1, 6}, 21: {0, 2}, 22: {0, 5}, 23: {2, 4}, 28: {0, 5}, 32: {1, 4},
-	33: {0, 2}, 35: {1, 5}, 37: {0, 3}, 42: {0, 2}, 44: {0, 1}, 47: {0, 0}, 60: {0, 2},
+	14: {0, 5}, 15: {0, 6}, 16: {0, 5}, 18: {0, 4}, 19: {2, 7}, 20: {1, 6}, 21: {0, 2}, 22: {0, 5}, 23: {2, 4}, 24: {0, 5}, 25: {0, 4}, 26: {0, 5}, 27: {1, 2}, 28: {0, 5}, 32: {1, 4},
+	33: {0, 2}, 35: {1, 5}, 37: {0, 3}, 42: {0, 2}, 44: {0, 1}, 47: {0, 0}, 60: {0, 2}, 65: {0, 0}, 66: {0, 2},
 	43: {0, 2}, 45: {0, 1}, 46: {0, 0}, 55: {0, 2}, 64: {0, 0}, 75: {0, 0},
 	17: {0, 1}, 29: {1, 3}, 30: {1, 3}, 31: {1, 3}, 34: {1, 2}, 36: {0, 2}, 38: {1, 3}, 39: {1, 2}, 40: {1, 2}, 41: {1, 3},
 	48: {0, 1}, 49: {0, 1}, 50: {0, 0}, 51: {0, 0}, 57: {0, 2}, 71: {0, 0}, 72: {0, 0}, 88: {0, 0}, 89: {0, 0},
@@ -125,6 +125,14 @@ func fillSmall(req kmsg.Request) {
 			rt.Topic = kmsg.StringPtr("t")
 			r.Topics = []kmsg.MetadataRequestTopic{rt}
 		}
+	case *kmsg.InitProducerIDRequest:
+		r.ProducerID, r.ProducerEpoch = -1, -1
+	case *kmsg.WriteTxnMarkersRequest:
+		rt := kmsg.NewWriteTxnMarkersRequestMarkerTopic()
+		rt.Topic, rt.Partitions = "t", []int32{0, 9}
+		m := kmsg.NewWriteTxnMarkersRequestMarker()
+		m.ProducerID, m.Topics = 5, []kmsg.WriteTxnMarkersRequestMarkerTopic{rt}
+		r.Markers = []kmsg.WriteTxnMarkersRequestMarker{m}
 	case *kmsg.FindCoordinatorRequest:
 		r.CoordinatorKey, r.CoordinatorKeys = "g", []string{"g", "h"}
 	case *kmsg.ListOffsetsRequest:

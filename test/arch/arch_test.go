@@ -39,6 +39,7 @@ var layers = map[string]int{
 	// Replication, and the pure state machines.
 	"raft":         2,
 	"server/group": 2,
+	"server/txn":   2,
 
 	"log":          1,
 	"protocol":     1,
@@ -51,6 +52,7 @@ var layers = map[string]int{
 	"internal/invariant":   0,
 	"internal/levenshtein": 0,
 	"internal/sendfile":    0,
+	"internal/timers":      0,
 	"internal/wire":        0,
 }
 
@@ -67,7 +69,7 @@ var only = []struct {
 	},
 	{
 		"github.com/twmb/franz-go/pkg/kmsg",
-		[]string{"protocol", "server", "server/handler", "server/group", "server/cluster", "server/coordinator", "server/controller", "cmd/balsa"},
+		[]string{"protocol", "server", "server/handler", "server/group", "server/txn", "server/cluster", "server/coordinator", "server/controller", "cmd/balsa"},
 		"the log, replication and partitions know no protocol messages",
 	},
 	{
