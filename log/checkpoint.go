@@ -17,9 +17,10 @@ type Checkpoint struct {
 }
 
 const (
-	checkpointName    = "checkpoint"
-	checkpointMagic   = "balsackp"
-	checkpointVersion = 1
+	checkpointName  = "checkpoint"
+	checkpointMagic = "balsackp"
+	// checkpointVersion 1 knew no compaction.
+	checkpointVersion = 2
 
 	flagReset     = 1 // the log is being reset: its segments are to be deleted
 	flagIndexName = 1 // of a segment: its name has the index in it
@@ -32,6 +33,7 @@ type checkpointFile struct {
 	nextOffset Offset // the offset after entry Index
 	epoch      Epoch  // of entry Index
 	prevEpoch  Epoch  // of the entry before the first segment
+	cleanedTo  Offset // see Log.CleanedTo
 	segments   []checkpointSegment
 	epochs     epochs // up to Index
 }
@@ -44,14 +46,14 @@ type checkpointSegment struct {
 }
 
 const (
-	checkpointHeaderLen  = 8 + 2 + 2 + 8 + 8 + 4 + 4 + 4 + 4 + 4
-	checkpointSegmentLen = 8 + 8 + 8 + 4
+	checkpointHeaderLen  = 8 + 2 + 2 + 8 + 8 + 4 + 4 + 4 + 4 + 4 // of version 1
+	checkpointSegmentLen = 8 + 8 + 8 + 4                         // of version 1
 	checkpointEpochLen   = 4 + 8 + 8
 )
 
 func (c *checkpointFile) encode() []byte {
 	be := binary.BigEndian
-	b := make([]byte, 0, checkpointHeaderLen+len(c.segments)*checkpointSegmentLen+len(c.epochs)*checkpointEpochLen+len(c.State)+4)
+	b := make([]byte, 0, checkpointHeaderLen+8+len(c.segments)*(checkpointSegmentLen+4)+len(c.epochs)*checkpointEpochLen+len(c.State)+4)
 	b = append(b, checkpointMagic...)
 	b = be.AppendUint16(b, checkpointVersion)
 	flags := uint16(0)
@@ -66,6 +68,7 @@ func (c *checkpointFile) encode() []byte {
 	b = be.AppendUint32(b, uint32(len(c.segments)))
 	b = be.AppendUint32(b, uint32(len(c.epochs)))
 	b = be.AppendUint32(b, uint32(len(c.State)))
+	b = be.AppendUint64(b, uint64(c.cleanedTo))
 	for _, s := range c.segments {
 		b = be.AppendUint64(b, uint64(s.name.offset))
 		b = be.AppendUint64(b, uint64(s.baseIndex))
@@ -75,6 +78,7 @@ func (c *checkpointFile) encode() []byte {
 			flags |= flagIndexName
 		}
 		b = be.AppendUint32(b, flags)
+		b = be.AppendUint32(b, s.name.generation)
 	}
 	for _, e := range c.epochs {
 		b = be.AppendUint32(b, uint32(e.Epoch))
@@ -95,8 +99,9 @@ func parseCheckpoint(b []byte) (*checkpointFile, error) {
 	if sum := crc32.Checksum(body, castagnoli); sum != be.Uint32(b[len(body):]) {
 		return nil, fmt.Errorf("checksum is %08x, file says %08x", sum, be.Uint32(b[len(body):]))
 	}
-	if v := be.Uint16(b[8:]); v != checkpointVersion {
-		return nil, fmt.Errorf("version %d is unknown", v)
+	version, segmentLen := be.Uint16(b[8:]), int64(checkpointSegmentLen)
+	if version == 0 || version > checkpointVersion {
+		return nil, fmt.Errorf("version %d is unknown", version)
 	}
 	c := &checkpointFile{
 		Checkpoint: Checkpoint{Index: Index(be.Uint64(b[12:]))},
@@ -107,7 +112,13 @@ func parseCheckpoint(b []byte) (*checkpointFile, error) {
 	}
 	segments, epochs, state := int64(be.Uint32(b[36:])), int64(be.Uint32(b[40:])), int64(be.Uint32(b[44:]))
 	p := body[checkpointHeaderLen:]
-	if segments == 0 || int64(len(p)) != segments*checkpointSegmentLen+epochs*checkpointEpochLen+state {
+	if version > 1 {
+		if segmentLen += 4; len(p) < 8 {
+			return nil, fmt.Errorf("%d bytes are no checkpoint", len(b))
+		}
+		c.cleanedTo, p = Offset(be.Uint64(p)), p[8:]
+	}
+	if segments == 0 || int64(len(p)) != segments*segmentLen+epochs*checkpointEpochLen+state {
 		return nil, fmt.Errorf("%d segments, %d epochs and %d bytes of state in %d bytes", segments, epochs, state, len(p))
 	}
 	for ; segments > 0; segments-- {
@@ -119,8 +130,11 @@ func parseCheckpoint(b []byte) (*checkpointFile, error) {
 		if be.Uint32(p[24:])&flagIndexName != 0 {
 			s.name.index = s.baseIndex
 		}
+		if version > 1 {
+			s.name.generation = be.Uint32(p[28:])
+		}
 		c.segments = append(c.segments, s)
-		p = p[checkpointSegmentLen:]
+		p = p[segmentLen:]
 	}
 	for ; epochs > 0; epochs-- {
 		c.epochs = append(c.epochs, EpochStart{
@@ -140,6 +154,7 @@ func resetCheckpoint(i Index, o Offset, prev Epoch, state []byte) *checkpointFil
 		Checkpoint: Checkpoint{Index: i - 1, State: state},
 		reset:      true,
 		nextOffset: o,
+		cleanedTo:  o,
 		epoch:      prev,
 		prevEpoch:  prev,
 		segments:   []checkpointSegment{{name: segmentName{offset: o}, baseIndex: i, size: -1}},
@@ -165,7 +180,7 @@ func (l *Log) SaveCheckpoint(c Checkpoint) error {
 	if err := l.flushAborted(next); err != nil {
 		return fmt.Errorf("save checkpoint of %s: aborted transactions: %w", l.dir, err)
 	}
-	file, err := l.describe(c, next)
+	file, err := l.describe(c, next, nil)
 	if err != nil {
 		return fmt.Errorf("save checkpoint of %s: %w", l.dir, err)
 	}
@@ -177,10 +192,14 @@ func (l *Log) SaveCheckpoint(c Checkpoint) error {
 }
 
 // describe collects what the checkpoint says about the log. Segments and epochs beyond c.Index are left out: a
-// truncation may remove them, and their absence must not look like a loss.
-func (l *Log) describe(c Checkpoint, next Offset) (*checkpointFile, error) {
+// truncation may remove them, and their absence must not look like a loss. segments are those that the log is about to have;
+// nil for those that it has.
+func (l *Log) describe(c Checkpoint, next Offset, segments []*segment) (*checkpointFile, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
+	if segments == nil {
+		segments = l.segments
+	}
 	if c.Index > l.durable {
 		return nil, fmt.Errorf("entry %d is not durable, the last that is is %d", c.Index, l.durable)
 	}
@@ -189,14 +208,15 @@ func (l *Log) describe(c Checkpoint, next Offset) (*checkpointFile, error) {
 		nextOffset: next,
 		epoch:      l.epochs.at(c.Index, l.prevEpoch),
 		prevEpoch:  l.prevEpoch,
+		cleanedTo:  l.cleanedTo,
 		epochs:     l.epochs.truncate(c.Index + 1),
 	}
-	for k, s := range l.segments {
+	for k, s := range segments {
 		if k > 0 && s.baseIndex > c.Index+1 {
 			break
 		}
 		size := int64(-1)
-		if k+1 < len(l.segments) && l.segments[k+1].baseIndex <= c.Index+1 {
+		if k+1 < len(segments) && segments[k+1].baseIndex <= c.Index+1 {
 			size = s.size // sealed, and no truncation will come so far
 		}
 		file.segments = append(file.segments, checkpointSegment{s.name, s.baseIndex, size})

@@ -13,40 +13,50 @@ import (
 // TestGoldenFormat reads the golden logs as FORMAT.md says, with nothing of the code that it describes, and compares
 // what it finds with the text beside each log.
 func TestGoldenFormat(t *testing.T) {
-	for _, g := range goldens() {
-		t.Run(g.name, func(t *testing.T) {
-			dir := filepath.Join("testdata", goldenVersion, g.name)
-			files := loadGolden(t, dir)
-			var d dump
-			for _, name := range names(files) {
-				fmt.Fprintf(&d, "%s\n", name)
-				switch filepath.Ext(name) {
-				case ".log":
-					d.segment(files[name])
-				case ".index":
-					var base uint64
-					if _, err := fmt.Sscanf(name[:20], "%d", &base); err != nil {
-						t.Fatal(err)
-					}
-					d.index(files[name], base)
-				default:
-					d.checkpoint(files[name])
-				}
+	versions, err := filepath.Glob(filepath.Join("testdata", "v*"))
+	if err != nil || len(versions) == 0 {
+		t.Fatalf("no versions: %v", err)
+	}
+	for _, version := range versions {
+		for _, g := range goldens() {
+			if filepath.Base(version) >= g.since {
+				t.Run(filepath.Base(version)+"/"+g.name, func(t *testing.T) { goldenText(t, filepath.Join(version, g.name)) })
 			}
-			text := dir + ".txt"
-			if _, err := os.Stat(text); *update && os.IsNotExist(err) {
-				if err := os.WriteFile(text, []byte(d.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(text)
-			if err != nil {
+		}
+	}
+}
+
+// goldenText compares a golden log with the text beside it.
+func goldenText(t *testing.T, dir string) {
+	files := loadGolden(t, dir)
+	var d dump
+	for _, name := range names(files) {
+		fmt.Fprintf(&d, "%s\n", name)
+		switch filepath.Ext(name) {
+		case ".log":
+			d.segment(files[name])
+		case ".index":
+			var base uint64
+			if _, err := fmt.Sscanf(name[:20], "%d", &base); err != nil {
 				t.Fatal(err)
 			}
-			if d.String() != string(want) {
-				t.Errorf("got:\n%s\nwant:\n%s", d.String(), want)
-			}
-		})
+			d.index(files[name], base)
+		default:
+			d.checkpoint(files[name])
+		}
+	}
+	text := dir + ".txt"
+	if _, err := os.Stat(text); *update && os.IsNotExist(err) {
+		if err := os.WriteFile(text, []byte(d.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.String() != string(want) {
+		t.Errorf("got:\n%s\nwant:\n%s", d.String(), want)
 	}
 }
 
@@ -95,9 +105,19 @@ func (d *dump) checkpoint(b []byte) {
 	fmt.Fprintf(d, "  %q version %d, flags %d, S %d, next offset %d, epoch %d, epoch before %d\n", b[:8], u16(b, 8), u16(b, 10),
 		i64(b, 12), i64(b, 20), i32(b, 28), i32(b, 32))
 	f := b[48:]
+	v2 := u16(b, 8) > 1
+	if v2 {
+		fmt.Fprintf(d, "  cleaned to %d\n", i64(f, 0))
+		f = f[8:]
+	}
 	for range segments {
-		fmt.Fprintf(d, "  segment: offset %d, entry %d, %d bytes, flags %d\n", i64(f, 0), i64(f, 8), i64(f, 16), u32(f, 24))
+		fmt.Fprintf(d, "  segment: offset %d, entry %d, %d bytes, flags %d", i64(f, 0), i64(f, 8), i64(f, 16), u32(f, 24))
 		f = f[28:]
+		if v2 {
+			fmt.Fprintf(d, ", generation %d", u32(f, 0))
+			f = f[4:]
+		}
+		fmt.Fprintln(d)
 	}
 	for range epochs {
 		fmt.Fprintf(d, "  epoch %d: entry %d, offset %d\n", i32(f, 0), i64(f, 4), i64(f, 12))

@@ -2,6 +2,7 @@ package log
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"os"
@@ -14,13 +15,14 @@ import (
 )
 
 // goldenVersion is the directory in testdata that today's code must write, byte for byte. Older ones stay and must open.
-const goldenVersion = "v1"
+const goldenVersion = "v2"
 
 var update = flag.Bool("update", false, "write the golden logs that are missing; those that are there are never rewritten")
 
 // golden is a log directory in testdata/<version>: how it came about, and what is in it.
 type golden struct {
-	name string
+	name  string
+	since string // the first version that has it; none for the very first
 	// write makes it on an empty disk, and the same in the model.
 	write func(t *testing.T, disk *vfs.Mem, m *model)
 	// What Open returns and did.
@@ -51,6 +53,40 @@ func goldens() []golden {
 				appendBoth(t, l, m, 2, goldenData("behind the clean point", 2000, 0), batch.Internal(batch.KindNoop, nil))
 			},
 			recovery: Recovery{ScannedBytes: 158}, // a batch of 97 bytes, one of 61
+		},
+		{
+			name:  "compacted", // two segments made one, with gaps
+			since: "v2",
+			write: func(t *testing.T, disk *vfs.Mem, m *model) {
+				l, _ := open(t, disk, goldenConfig)
+				data := func(key string, padding int) batch.Batch {
+					value := append([]byte("the value of "+key), bytes.Repeat([]byte("."), padding)...)
+					b, err := batch.BuildRecords([]batch.Record{{Timestamp: 1000, Key: []byte(key), Value: value}}, batch.BuildOptions{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					return b
+				}
+				written := newModel()
+				appendBoth(t, l, written, 1, batch.Internal(batch.KindNoop, nil), data("a", 250), data("b", 10), data("a", 300))
+				appendBoth(t, l, written, 2, batch.Internal(batch.KindNoop, nil), data("c", 5), data("a", 280))
+				if err := l.SaveCheckpoint(Checkpoint{Index: 7, State: []byte("state at 7")}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := l.Compact(context.Background(), CompactArgs{To: 5, Buffer: 1 << 10}); err != nil {
+					t.Fatal(err)
+				}
+				m.append(batch.Gap(2, 1), 1)
+				m.append(data("b", 10), 1)
+				m.append(batch.Gap(1, 1), 1)
+				m.append(batch.Gap(1, 0), 2)
+				m.append(data("c", 5), 2)
+				m.append(data("a", 280), 2)
+				if err := l.Close(); err != nil {
+					t.Fatal(err)
+				}
+			},
+			checkpoint: Checkpoint{Index: 7, State: []byte("state at 7")},
 		},
 		{
 			name: "resetting", // Open has to finish it
@@ -154,6 +190,9 @@ func TestGoldenOpen(t *testing.T) {
 	}
 	for _, version := range versions {
 		for _, g := range goldens() {
+			if filepath.Base(version) < g.since {
+				continue
+			}
 			t.Run(filepath.Base(version)+"/"+g.name, func(t *testing.T) {
 				files := loadGolden(t, filepath.Join(version, g.name))
 				m := newModel()

@@ -44,13 +44,15 @@ func corrupt(path string, pos int64, format string, args ...any) error {
 // Log is one partition's log. Reads may run concurrently with everything. There is one appender at a time; the other
 // methods may be called by anyone, and exclude each other where they must.
 //
-// Locks are taken in the order adminMu, appendMu, syncMu, mu; then a segment's index and file locks. Only adminMu,
-// appendMu and syncMu are held during I/O, and no reader takes those.
+// Locks are taken in the order compactMu, adminMu, appendMu, syncMu, mu; then a segment's index and file locks. Only compactMu,
+// adminMu, appendMu and syncMu are held during I/O, and no reader takes those.
 type Log struct {
 	dir    string
 	fs     vfs.FS
 	syncer Syncer
 	now    func() time.Time
+
+	compactMu sync.Mutex // one compaction at a time; taken before all others
 
 	adminMu sync.Mutex // serialises what deletes files or writes the checkpoint
 	saved   Index      // index of the checkpoint on disk; guarded by adminMu
@@ -72,8 +74,9 @@ type Log struct {
 	nextOffset Offset
 	prevEpoch  Epoch
 	epochs     epochs
-	durable    Index // last index known to be fsynced
-	synced     int64 // bytes of the active segment known to be fsynced
+	cleanedTo  Offset // what lies before it was compacted
+	durable    Index  // last index known to be fsynced
+	synced     int64  // bytes of the active segment known to be fsynced
 	size       int64
 	ring       ring
 	generation uint64 // counts removals, so that a reader can tell why something vanished

@@ -61,7 +61,7 @@ func (l *Log) open() (Checkpoint, error) {
 	if c == nil {
 		return Checkpoint{}, nil
 	}
-	l.saved = c.Index
+	l.saved, l.cleanedTo = c.Index, max(c.cleanedTo, l.segments[0].base)
 	return c.Checkpoint, nil
 }
 

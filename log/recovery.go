@@ -109,6 +109,10 @@ func (r *recovery) match(found []segmentName, indexes map[segmentName]bool) erro
 	if r.checkpoint != nil {
 		known = r.checkpoint.segments
 	}
+	found, err := r.leftovers(found, indexes, known)
+	if err != nil {
+		return err
+	}
 	for len(found) > 0 && found[0].less(known[0].name) {
 		r.remove = append(r.remove, found[0].dataFile(r.dir), found[0].indexFile(r.dir))
 		delete(indexes, found[0])
@@ -160,6 +164,32 @@ func (r *recovery) matchTxns() {
 	for name := range r.txns { // without a segment
 		r.remove = append(r.remove, name.txnFile(r.dir))
 	}
+}
+
+// leftovers sorts out what compaction left: segments that it was writing, and those that were replaced. Which segments there
+// are up to its position is for the checkpoint to say; nothing else is left out, so that a segment of the list that is
+// missing shows.
+func (r *recovery) leftovers(found []segmentName, indexes map[segmentName]bool, known []checkpointSegment) ([]segmentName, error) {
+	listed := map[segmentName]bool{}
+	for _, k := range known {
+		listed[k.name] = true
+	}
+	kept := found[:0:0]
+	for _, name := range found {
+		// The segment of the list in whose place it lies.
+		k := sort.Search(len(known), func(k int) bool { return name.before(known[k].name) }) - 1
+		cleaned := k >= 0 && known[k].name.generation > 0 && k+1 < len(known)
+		if listed[name] || name.generation == 0 && !cleaned {
+			kept = append(kept, name)
+			continue
+		}
+		if r.checkpoint == nil {
+			return nil, corrupt(checkpointPath(r.dir), 0, "checkpoint is missing, but there is a compacted segment %s", name)
+		}
+		r.remove = append(r.remove, name.dataFile(r.dir), name.indexFile(r.dir))
+		delete(indexes, name)
+	}
+	return kept, nil
 }
 
 // loadEpochs starts the epoch history with what the checkpoint has.

@@ -51,6 +51,7 @@ func (l *Log) publishReset(c *checkpointFile, next *segment) []*segment {
 	l.segments = []*segment{next}
 	next.timeKnown = true
 	l.nextIndex, l.nextOffset, l.prevEpoch = c.Index+1, c.nextOffset, c.epoch
+	l.cleanedTo = c.cleanedTo
 	l.epochs, l.ring = nil, ring{}
 	l.aborted, l.lastAborted = nil, -1
 	l.durable, l.synced, l.size = c.Index, 0, 0

@@ -35,6 +35,7 @@ type Records struct {
 	r      *bufio.Reader
 	body   []byte // compressed batches: the current record, reused
 	left   int32
+	raw    []byte // the current record as it is stored, without its length
 	rec    Record
 	err    error
 }
@@ -72,6 +73,7 @@ func (r *Records) Next() bool {
 		return false
 	}
 	r.left--
+	r.raw = body
 	return r.parse(body)
 }
 
