@@ -46,6 +46,7 @@ var shapes = compileShapes(map[kmsg.Key]string{
 	kmsg.IncrementalAlterConfigs: `[{1 s [{s 1 s}]}] 1`,
 	kmsg.OffsetDelete:            `s [{s [{4}]}]`,
 	kmsg.DescribeCluster:         `1 1@1+ 1@2+`,
+	kmsg.DescribeProducers:       `[{s [4]}]`,
 
 	// Administration.
 	kmsg.DescribeClientQuotas:      `[{s 1 s}] 1`,

@@ -268,18 +268,41 @@ type fakeReplica struct {
 	listed     log.TimestampedOffset
 	listErr    error
 	deleteErr  error
+	txnOpen    bool
+	epochBump  bool
+	verifying  *partition.Verification // given out and not released
+	producers  []partition.ProducerState
 	waiters    map[*fakeWaiter]bool
 }
 
-func (r *fakeReplica) Verify(batch.Header, bool) (*partition.Verification, error) { return nil, nil }
+func (r *fakeReplica) Verify(_ batch.Header, epochBump bool) (*partition.Verification, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.txnOpen {
+		return nil, nil
+	}
+	r.verifying, r.epochBump = new(partition.Verification), epochBump
+	return r.verifying, nil
+}
 
-func (r *fakeReplica) Release(batch.Header, *partition.Verification) {}
+func (r *fakeReplica) Release(_ batch.Header, v *partition.Verification) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if v == r.verifying {
+		r.verifying = nil
+	}
+}
 
-func (r *fakeReplica) Produce(b batch.Batch, _ *partition.Verification) (Append, error) {
+func (r *fakeReplica) Producers() ([]partition.ProducerState, error) { return r.producers, r.listErr }
+
+func (r *fakeReplica) Produce(b batch.Batch, v *partition.Verification) (Append, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.produceErr != nil {
 		return nil, r.produceErr
+	}
+	if v != r.verifying {
+		return nil, kerr.InvalidTxnState
 	}
 	if _, err := batch.ParseHeader(b); err != nil {
 		return nil, kerr.CorruptMessage

@@ -31,7 +31,8 @@ type producing struct {
 	deadline time.Time
 	waits    []produceWait
 	leaders  leaders
-	err      error // the first partition's error, for acks=0
+	checks   transactionChecks // of batches that begin a transaction; while starting
+	err      error             // the first partition's error, for acks=0
 }
 
 // produceWait is one batch on its way, and where its outcome goes: resp.Topics[topic].Partitions[partition].
@@ -53,6 +54,10 @@ func (b *Broker) startProduce(r *Request) (finisher, func() bool) {
 	}
 	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
 	refused := refuseProduce(req)
+	if refused == nil && req.TransactionID != nil {
+		p.checks, refused = p.verify(r.Waiting)
+		defer p.checks.release()
+	}
 	for i := range req.Topics {
 		p.startTopic(i, refused)
 	}
@@ -75,9 +80,6 @@ func refuseProduce(req *kmsg.ProduceRequest) error {
 		return kerr.UnsupportedVersion
 	case req.Acks < -1 || req.Acks > 1:
 		return kerr.InvalidRequiredAcks
-	case req.TransactionID != nil:
-		// No transaction can be open: InitProducerId gives out no producer for a transactional id.
-		return kerr.InvalidTxnState
 	}
 	return nil
 }
@@ -91,11 +93,7 @@ func (p *producing) startTopic(i int, refused error) {
 	var t *cluster.Topic
 	err := refused
 	if err == nil {
-		if p.req.Version >= 13 {
-			t, err = topicWithID(p.img, rt.TopicID)
-		} else {
-			t, err = topicNamed(p.img, rt.Topic)
-		}
+		t, err = p.topic(rt)
 	}
 	for j := range rt.Partitions {
 		rp, sp := &rt.Partitions[j], &st.Partitions[j]
@@ -106,7 +104,7 @@ func (p *producing) startTopic(i int, refused error) {
 			p.fail(sp, cluster.TopicID{}, err)
 			continue
 		}
-		a, err := p.propose(t, rp)
+		a, err := p.propose(t, rp, batchPlace{i, j})
 		if err != nil {
 			p.fail(sp, t.ID, err)
 			continue
@@ -115,7 +113,7 @@ func (p *producing) startTopic(i int, refused error) {
 	}
 }
 
-func (p *producing) propose(t *cluster.Topic, rp *kmsg.ProduceRequestTopicPartition) (Append, error) {
+func (p *producing) propose(t *cluster.Topic, rp *kmsg.ProduceRequestTopicPartition, at batchPlace) (Append, error) {
 	replica, err := p.broker.replica(t, rp.Partition)
 	if err != nil {
 		return nil, err
@@ -123,7 +121,14 @@ func (p *producing) propose(t *cluster.Topic, rp *kmsg.ProduceRequestTopicPartit
 	if err := checkBatch(rp.Records, p.req.Version); err != nil {
 		return nil, err
 	}
-	return replica.Produce(batch.Batch(rp.Records), nil)
+	check := p.checks[at]
+	if check == nil {
+		return replica.Produce(batch.Batch(rp.Records), nil)
+	}
+	if check.err != nil {
+		return nil, check.err
+	}
+	return replica.Produce(batch.Batch(rp.Records), check.verification)
 }
 
 // checkBatch checks what depends on the API rather than on the partition: exactly one batch, of format 2, in a

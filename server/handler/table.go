@@ -81,6 +81,7 @@ func apis() []api {
 		{key: kmsg.DescribeQuorum, min: 0, max: 2, answer: message((*Broker).describeQuorum)},
 		{key: kmsg.UpdateFeatures, min: 0, max: 2, answer: message((*Broker).updateFeatures)},
 		{key: kmsg.DescribeCluster, min: 0, max: 2, answer: message((*Broker).describeCluster)},
+		{key: kmsg.DescribeProducers, min: 0, max: 0, answer: message((*Broker).describeProducers)},
 		{key: kmsg.UnregisterBroker, min: 0, max: 0, answer: message((*Broker).unregisterBroker)},
 		{key: kmsg.DescribeTransactions, min: 0, max: 0, answer: (*Broker).coordinate},
 		{key: kmsg.ListTransactions, min: 0, max: 2, answer: (*Broker).coordinate},
