@@ -45,6 +45,8 @@ var shapes = compileShapes(map[kmsg.Key]string{
 	kmsg.DeleteGroups:            `[s]`,
 	kmsg.IncrementalAlterConfigs: `[{1 s [{s 1 s}]}] 1`,
 	kmsg.OffsetDelete:            `s [{s [{4}]}]`,
+	kmsg.ConsumerGroupHeartbeat:  `s s 4 s s 4 [s] s@1+ s [{16 [4]}]`,
+	kmsg.ConsumerGroupDescribe:   `[s] 1`,
 	kmsg.DescribeCluster:         `1 1@1+ 1@2+`,
 	kmsg.DescribeProducers:       `[{s [4]}]`,
 

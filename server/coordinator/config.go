@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
+	"maps"
 	"time"
 
 	"balsa/raft"
@@ -107,5 +109,7 @@ func (t topics) ByID(id [16]byte) (name string, partitions int32, ok bool) {
 	}
 	return topic.Name, int32(len(topic.Partitions)), true
 }
+
+func (t topics) Names() iter.Seq[string] { return maps.Keys(t.image.TopicsByName) }
 
 func (t topics) Version() uint64 { return t.image.Version }

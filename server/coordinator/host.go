@@ -132,6 +132,10 @@ func (h *Host) Handle(ctx context.Context, client group.Client, req kmsg.Request
 		return h.describeGroups(ctx, client, req)
 	case *kmsg.DeleteGroupsRequest:
 		return h.deleteGroups(ctx, client, req)
+	case *kmsg.ConsumerGroupDescribeRequest:
+		return h.describeConsumerGroups(ctx, client, req)
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		return h.one(ctx, client, req.Group, req)
 	case *kmsg.OffsetCommitRequest:
 		return h.one(ctx, client, req.Group, req)
 	case *kmsg.OffsetDeleteRequest:

@@ -105,6 +105,16 @@ func (h *Host) describeGroups(ctx context.Context, client group.Client, req *kms
 	return resp
 }
 
+func (h *Host) describeConsumerGroups(ctx context.Context, client group.Client, req *kmsg.ConsumerGroupDescribeRequest) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.ConsumerGroupDescribeResponse)
+	for _, id := range req.Groups {
+		one := *req
+		one.Groups = []string{id}
+		resp.Groups = append(resp.Groups, h.one(ctx, client, id, &one).(*kmsg.ConsumerGroupDescribeResponse).Groups...)
+	}
+	return resp
+}
+
 func (h *Host) deleteGroups(ctx context.Context, client group.Client, req *kmsg.DeleteGroupsRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
 	calls := make([]*call, 0, len(req.Groups))

@@ -131,6 +131,9 @@ func resolve(topics Topics, name string, id [16]byte, byID bool) (string, [16]by
 // validateCommit checks that the committer may commit: a member of the current generation, or, with generation -1,
 // anybody while the group has no members. A commit keeps the member's session alive.
 func (l *Leader) validateCommit(now time.Time, req *kmsg.OffsetCommitRequest) *kerr.Error {
+	if g := l.consumers[req.Group]; g != nil {
+		return l.validateConsumerCommit(g, req)
+	}
 	g := l.find(req.Group)
 	if g == nil {
 		switch {

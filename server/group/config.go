@@ -15,6 +15,15 @@ type Config struct {
 	// more members, again and again while new ones come, up to the rebalance timeout.
 	InitialRebalanceDelay time.Duration
 	MaxSize               int32 // group.max.size
+	// ConsumerSessionTimeout and ConsumerHeartbeatInterval are group.consumer.session.timeout.ms and
+	// group.consumer.heartbeat.interval.ms: what members of the consumer protocol get unless their group is configured
+	// otherwise.
+	ConsumerSessionTimeout    time.Duration
+	ConsumerHeartbeatInterval time.Duration
+	ConsumerMaxSize           int32    // group.consumer.max.size
+	ConsumerAssignors         []string // group.consumer.assignors; the first is the default
+	// ConsumerMigration is group.consumer.migration.policy: whether a group may change its protocol while it has members.
+	ConsumerMigration MigrationPolicy
 	// NewMemberJoinTimeout ends the wait of a new member in a rebalance that does not complete: such a member cannot
 	// send heartbeats yet, and its client may be long gone. Five minutes in Kafka, not configurable there.
 	NewMemberJoinTimeout          time.Duration
@@ -28,6 +37,20 @@ type Config struct {
 	MaxRecordBytes int
 }
 
+// MigrationPolicy says in which directions the members of a group may change its protocol while it has others.
+type MigrationPolicy uint8
+
+// The values of group.consumer.migration.policy.
+const (
+	MigrateBoth      MigrationPolicy = iota // bidirectional
+	MigrateUpgrade                          // upgrade: from the classic to the consumer protocol
+	MigrateDowngrade                        // downgrade: back again
+	MigrateNever                            // disabled
+)
+
+func (p MigrationPolicy) upgrades() bool   { return p == MigrateBoth || p == MigrateUpgrade }
+func (p MigrationPolicy) downgrades() bool { return p == MigrateBoth || p == MigrateDowngrade }
+
 // DefaultConfig returns Kafka's defaults with one exception. InitialRebalanceDelay is 100 ms instead of 3 s: enough to
 // gather consumers that start together, and too short to be noticed by a developer who starts one.
 func DefaultConfig() Config {
@@ -36,6 +59,11 @@ func DefaultConfig() Config {
 		MaxSessionTimeout:             30 * time.Minute,
 		InitialRebalanceDelay:         100 * time.Millisecond,
 		MaxSize:                       math.MaxInt32,
+		ConsumerSessionTimeout:        45 * time.Second,
+		ConsumerHeartbeatInterval:     5 * time.Second,
+		ConsumerMaxSize:               math.MaxInt32,
+		ConsumerAssignors:             []string{assignorUniform, assignorRange},
+		ConsumerMigration:             MigrateBoth,
 		NewMemberJoinTimeout:          5 * time.Minute,
 		OffsetMetadataMaxBytes:        4096,
 		OffsetsRetention:              7 * 24 * time.Hour,
@@ -58,6 +86,16 @@ func (c Config) Validate() error {
 		"group.max.session.timeout.ms (%v) is below group.min.session.timeout.ms (%v)", c.MaxSessionTimeout, c.MinSessionTimeout)
 	check(c.InitialRebalanceDelay >= 0, "group.initial.rebalance.delay.ms is negative: %v", c.InitialRebalanceDelay)
 	check(c.MaxSize >= 1, "group.max.size must be at least 1, is %d", c.MaxSize)
+	check(c.ConsumerHeartbeatInterval >= time.Millisecond,
+		"group.consumer.heartbeat.interval.ms must be at least 1, is %v", c.ConsumerHeartbeatInterval)
+	check(c.ConsumerSessionTimeout > c.ConsumerHeartbeatInterval,
+		"group.consumer.session.timeout.ms (%v) must be above group.consumer.heartbeat.interval.ms (%v)",
+		c.ConsumerSessionTimeout, c.ConsumerHeartbeatInterval)
+	check(c.ConsumerMaxSize >= 1, "group.consumer.max.size must be at least 1, is %d", c.ConsumerMaxSize)
+	check(len(c.ConsumerAssignors) > 0, "group.consumer.assignors is empty")
+	for _, name := range c.ConsumerAssignors {
+		check(assignorNamed(name) != nil, "group.consumer.assignors: there is no assignor %q", name)
+	}
 	check(c.NewMemberJoinTimeout > 0, "the new member join timeout must be positive, is %v", c.NewMemberJoinTimeout)
 	check(c.OffsetMetadataMaxBytes >= 0, "offset.metadata.max.bytes is negative: %d", c.OffsetMetadataMaxBytes)
 	check(c.OffsetsRetention >= time.Minute, "offsets.retention.minutes must be at least 1, is %v", c.OffsetsRetention)

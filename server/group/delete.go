@@ -17,21 +17,25 @@ func (l *Leader) deleteGroup(req *kmsg.DeleteGroupsRequest, reply Reply) {
 		resp.Groups = append(resp.Groups, rg)
 		reply(resp)
 	}
-	g := l.find(rg.Group)
+	consumers, g := l.consumers[rg.Group], l.find(rg.Group)
 	switch {
-	case g == nil:
+	case consumers == nil && g == nil:
 		done(kerr.GroupIDNotFound)
-	case g.state != stateEmpty:
+	case consumers != nil && len(consumers.members) > 0, g != nil && g.state != stateEmpty:
 		done(kerr.NonEmptyGroup)
 	default:
-		l.forget(g, func(_ time.Time, err *kerr.Error) { done(err) })
+		l.forget(rg.Group, func(_ time.Time, err *kerr.Error) { done(err) })
 	}
 }
 
 // forget deletes an empty group and its offsets. From now on the group does not exist, whatever State still says.
-func (l *Leader) forget(g *liveGroup, done func(now time.Time, err *kerr.Error)) {
-	id := g.id
-	l.removed(g)
+func (l *Leader) forget(id string, done func(now time.Time, err *kerr.Error)) {
+	if g := l.consumers[id]; g != nil {
+		l.dropConsumerGroup(g)
+	}
+	if g := l.groups[id]; g != nil {
+		l.removed(g)
+	}
 	count(l.deleting, id, 1)
 	l.write(id, []record{groupDeleted{id}}, false, func(now time.Time, err *kerr.Error) {
 		count(l.deleting, id, -1)
@@ -39,9 +43,9 @@ func (l *Leader) forget(g *liveGroup, done func(now time.Time, err *kerr.Error))
 	})
 }
 
-func (l *Leader) deleteOffsets(req *kmsg.OffsetDeleteRequest, reply Reply) {
+func (l *Leader) deleteOffsets(now time.Time, req *kmsg.OffsetDeleteRequest, reply Reply) {
 	resp := kmsg.NewPtrOffsetDeleteResponse()
-	g, err := l.validateOffsetDelete(req.Group)
+	subscribed, err := l.validateOffsetDelete(now, req.Group)
 	if err != nil {
 		resp.ErrorCode = err.Code
 		reply(resp)
@@ -61,7 +65,7 @@ func (l *Leader) deleteOffsets(req *kmsg.OffsetDeleteRequest, reply Reply) {
 			switch {
 			case rp.Partition < 0 || rp.Partition >= partitions:
 				p.ErrorCode = kerr.UnknownTopicOrPartition.Code
-			case g.isSubscribed(rt.Topic):
+			case subscribed(rt.Topic):
 				p.ErrorCode = kerr.GroupSubscribedToTopic.Code
 			case committed || s.unstable(rt.Topic, rp.Partition) || l.writing[req.Group] > 0: // what is being written may be a commit of this partition
 				records = append(records, offsetDeleted{req.Group, rt.Topic, rp.Partition})
@@ -83,10 +87,15 @@ func (l *Leader) deleteOffsets(req *kmsg.OffsetDeleteRequest, reply Reply) {
 	})
 }
 
-// validateOffsetDelete returns the group. What non-consumers with members read is unknown, so theirs stay.
-func (l *Leader) validateOffsetDelete(id string) (*liveGroup, *kerr.Error) {
+// validateOffsetDelete returns what says whether the group reads a topic. What non-consumers with members read is unknown, so
+// theirs stay.
+func (l *Leader) validateOffsetDelete(now time.Time, id string) (subscribed func(topic string) bool, err *kerr.Error) {
 	if id == "" {
 		return nil, kerr.InvalidGroupID
+	}
+	if g := l.consumers[id]; g != nil {
+		names := g.subscribed(l.env.Topics(), now)
+		return func(topic string) bool { return names[topic] }, nil
 	}
 	g := l.find(id)
 	switch {
@@ -95,5 +104,5 @@ func (l *Leader) validateOffsetDelete(id string) (*liveGroup, *kerr.Error) {
 	case g.state != stateEmpty && !g.isConsumer():
 		return nil, kerr.NonEmptyGroup
 	}
-	return g, nil
+	return g.isSubscribed, nil
 }

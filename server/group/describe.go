@@ -32,6 +32,9 @@ func (l *Leader) describe(req *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroupsR
 		d.State = stateDead
 		d.ErrorCode = kerr.GroupIDNotFound.Code
 		d.ErrorMessage = kmsg.StringPtr(fmt.Sprintf("Group %s not found.", d.Group))
+		if l.consumers[d.Group] != nil {
+			d.ErrorMessage = kmsg.StringPtr(fmt.Sprintf("Group %s is not a classic group.", d.Group))
+		}
 	default:
 		d.State = stateDead
 	}
@@ -65,29 +68,29 @@ func (g *liveGroup) describe(d *kmsg.DescribeGroupsResponseGroup) {
 // list answers with the groups of this shard. Filters are matched without regard to case; none means all.
 func (l *Leader) list(req *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
 	resp := kmsg.NewPtrListGroupsResponse()
-	if !passes(req.TypesFilter, classicType) {
-		return resp
-	}
-	add := func(id, protocolType string, state groupState) {
-		if !passes(req.StatesFilter, state.String()) {
+	add := func(id, protocolType, state, groupType string) {
+		if !passes(req.StatesFilter, state) || !passes(req.TypesFilter, groupType) {
 			return
 		}
 		g := kmsg.NewListGroupsResponseGroup()
-		g.Group, g.ProtocolType, g.GroupState, g.GroupType = id, protocolType, state.String(), classicType
+		g.Group, g.ProtocolType, g.GroupState, g.GroupType = id, protocolType, state, groupType
 		resp.Groups = append(resp.Groups, g)
 	}
+	for id, g := range sorted(l.consumers) {
+		add(id, consumerProtocolType, g.stateName(), consumerType)
+	}
 	for id, g := range sorted(l.groups) {
-		add(id, g.protocolType, g.state)
+		add(id, g.protocolType, g.state.String(), classicType)
 	}
 	for id, s := range sorted(l.state.groups) {
-		if l.groups[id] != nil || l.deleting[id] > 0 {
+		if l.groups[id] != nil || l.consumers[id] != nil || l.deleting[id] > 0 {
 			continue
 		}
 		protocolType := ""
 		if s.membership != nil {
 			protocolType = s.membership.ProtocolType
 		}
-		add(id, protocolType, stateEmpty)
+		add(id, protocolType, stateEmpty.String(), classicType)
 	}
 	return resp
 }

@@ -16,8 +16,17 @@ func (l *Leader) checkRetention(now time.Time) {
 	l.expireProducers(now)
 	for id := range sorted(l.state.groups) {
 		// What is being written may be a fresh commit; there is always a next check.
-		if g := l.find(id); g != nil && l.writing[id] == 0 {
-			l.expireOffsets(g, now)
+		if l.writing[id] > 0 {
+			continue
+		}
+		if g := l.consumers[id]; g != nil {
+			names := g.subscribed(l.env.Topics(), now)
+			l.expireOffsets(id, len(g.members) == 0, func(topic string, o Offset) bool {
+				return !names[topic] && l.retained(o, o.CommitTime, now)
+			})
+		} else if g := l.find(id); g != nil {
+			unused := g.state == stateEmpty && len(g.pending) == 0
+			l.expireOffsets(id, unused, func(topic string, o Offset) bool { return l.expired(g, topic, o, now) })
 		}
 	}
 	for id, g := range sorted(l.groups) {
@@ -28,28 +37,28 @@ func (l *Leader) checkRetention(now time.Time) {
 	}
 }
 
-// expireOffsets applies offsets.retention.minutes to one group, and deletes the group when nothing is left.
-func (l *Leader) expireOffsets(g *liveGroup, now time.Time) {
-	s := l.state.groups[g.id]
+// expireOffsets applies offsets.retention.minutes to one group, and deletes the group when nothing is left and it is unused.
+func (l *Leader) expireOffsets(id string, unused bool, expired func(topic string, o Offset) bool) {
+	s := l.state.groups[id]
 	var records []record
 	kept := len(s.pending) > 0
 	for topic, partitions := range sorted(s.offsets) {
 		for partition, o := range sorted(partitions) {
-			if l.expired(g, topic, o, now) && !s.unstable(topic, partition) {
-				records = append(records, offsetDeleted{g.id, topic, partition})
+			if expired(topic, o) && !s.unstable(topic, partition) {
+				records = append(records, offsetDeleted{id, topic, partition})
 			} else {
 				kept = true
 			}
 		}
 	}
-	if !kept && g.state == stateEmpty && len(g.pending) == 0 {
-		l.env.Logger.Info("group expired", "group", g.id, "offsets", len(records))
-		l.forget(g, func(time.Time, *kerr.Error) {})
+	if !kept && unused {
+		l.env.Logger.Info("group expired", "group", id, "offsets", len(records))
+		l.forget(id, func(time.Time, *kerr.Error) {})
 		return
 	}
 	if len(records) > 0 {
-		l.env.Logger.Info("group offsets expired", "group", g.id, "offsets", len(records))
-		l.deleteRecords(g.id, records)
+		l.env.Logger.Info("group offsets expired", "group", id, "offsets", len(records))
+		l.deleteRecords(id, records)
 	}
 }
 
@@ -66,6 +75,11 @@ func (l *Leader) expired(g *liveGroup, topic string, o Offset, now time.Time) bo
 	case g.state != stateStable || g.subscribed == nil || g.isSubscribed(topic):
 		return false
 	}
+	return l.retained(o, base, now)
+}
+
+// retained says whether an offset has been kept for its retention since base (ms).
+func (l *Leader) retained(o Offset, base int64, now time.Time) bool {
 	if o.ExpireTime != noTime {
 		return now.UnixMilli() >= o.ExpireTime
 	}

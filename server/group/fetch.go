@@ -15,6 +15,10 @@ const fetchTopicID = 10
 // partition for which a transaction is open is in error then, and the client comes back (KIP-447).
 func (l *Leader) fetchOffsets(req *kmsg.OffsetFetchRequest, reply Reply) {
 	asked := req.Groups[0]
+	if err := l.validateFetch(&asked); err != nil {
+		reply(ErrorResponse(req, err))
+		return
+	}
 	answer := func() {
 		resp := kmsg.NewPtrOffsetFetchResponse()
 		resp.Groups = []kmsg.OffsetFetchResponseGroup{l.fetched(asked, req.Version, req.RequireStable)}

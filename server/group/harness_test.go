@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"log/slog"
+	"maps"
 	"strconv"
 	"testing"
 	"time"
@@ -58,6 +60,8 @@ func (f *fakeTopics) ByID(id [16]byte) (string, int32, bool) {
 	}
 	return "", 0, false
 }
+
+func (f *fakeTopics) Names() iter.Seq[string] { return maps.Keys(f.ids) }
 
 func (f *fakeTopics) Version() uint64 { return f.version }
 

@@ -17,6 +17,9 @@ func (l *Leader) beat(now time.Time, req *kmsg.HeartbeatRequest) *kerr.Error {
 	if req.Group == "" {
 		return kerr.InvalidGroupID
 	}
+	if g := l.consumers[req.Group]; g != nil {
+		return l.beatConsumerGroup(g, now, req)
+	}
 	g := l.find(req.Group)
 	if g == nil {
 		return kerr.UnknownMemberID

@@ -51,6 +51,13 @@ func (l *Leader) join(now time.Time, client Client, req *kmsg.JoinGroupRequest, 
 		j.refuse(req.MemberID, kerr.InvalidSessionTimeout)
 		return
 	}
+	if g := l.consumers[req.Group]; g != nil {
+		if len(g.members) > 0 {
+			l.joinConsumerGroup(g, j)
+			return
+		}
+		l.makeClassic(g, now)
+	}
 	names := make([]string, len(req.Protocols))
 	for i, p := range req.Protocols {
 		names[i] = p.Name

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"iter"
 	"log/slog"
 	"time"
 
@@ -14,6 +15,8 @@ type Topics interface {
 	ByName(name string) (id [16]byte, partitions int32, ok bool)
 	// ByID returns a topic's name and its number of partitions.
 	ByID(id [16]byte) (name string, partitions int32, ok bool)
+	// Names iterates over the names of all topics.
+	Names() iter.Seq[string]
 	// Version grows with every change of the metadata that the other methods answer from.
 	Version() uint64
 }
@@ -42,9 +45,10 @@ type Write struct {
 
 // Leader decides for the groups of one shard.
 type Leader struct {
-	env    Environment
-	state  *State
-	groups map[string]*liveGroup
+	env       Environment
+	state     *State
+	groups    map[string]*liveGroup
+	consumers map[string]*consumerGroup // all groups of the consumer protocol
 	// deleting counts the deletions on their way, by group: such a group's durable part is as good as gone.
 	deleting map[string]int
 	// writing counts all records on their way, by group: what State says of such a group is about to change.
@@ -66,6 +70,7 @@ func NewLeader(env Environment, state *State, now time.Time) *Leader {
 		env:        env,
 		state:      state,
 		groups:     map[string]*liveGroup{},
+		consumers:  map[string]*consumerGroup{},
 		deleting:   map[string]int{},
 		writing:    map[string]int{},
 		verifying:  map[int64]map[*Verification]struct{}{},
@@ -73,6 +78,11 @@ func NewLeader(env Environment, state *State, now time.Time) *Leader {
 		ending:     map[int64]int{},
 	}
 	for id, s := range sorted(state.groups) {
+		if s.consumer != nil {
+			g := l.newConsumerGroup(id, s.consumer.clone())
+			l.consumers[id] = g
+			l.resume(g, now)
+		}
 		if s.membership != nil && len(s.membership.Members) > 0 {
 			g := l.load(id)
 			for _, m := range g.members {
@@ -107,12 +117,16 @@ func (l *Leader) Handle(now time.Time, client Client, req kmsg.Request, reply Re
 		l.heartbeat(now, req, versioned)
 	case *kmsg.LeaveGroupRequest:
 		l.leave(now, req, versioned)
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		l.consumerHeartbeat(now, client, req, versioned)
+	case *kmsg.ConsumerGroupDescribeRequest:
+		versioned(l.describeConsumer(req))
 	case *kmsg.OffsetCommitRequest:
 		l.commitOffsets(now, req, versioned)
 	case *kmsg.OffsetFetchRequest:
 		l.fetchOffsets(req, versioned)
 	case *kmsg.OffsetDeleteRequest:
-		l.deleteOffsets(req, versioned)
+		l.deleteOffsets(now, req, versioned)
 	case *kmsg.ListGroupsRequest:
 		versioned(l.list(req))
 	case *kmsg.DescribeGroupsRequest:
@@ -153,8 +167,11 @@ func (l *Leader) Close(err *kerr.Error) {
 	l.timers.clear()
 }
 
-// find returns a group that exists: in memory, or loaded from State. Nil when there is none.
+// find returns a group of the classic protocol that exists: in memory, or loaded from State. Nil when there is none.
 func (l *Leader) find(id string) *liveGroup {
+	if l.consumers[id] != nil {
+		return nil
+	}
 	if g := l.groups[id]; g != nil {
 		return g
 	}
@@ -171,12 +188,17 @@ func (l *Leader) load(id string) *liveGroup {
 	} else {
 		g = newLiveGroup(id)
 	}
-	l.groups[id] = g
+	l.adopt(g)
+	return g
+}
+
+// adopt makes a group of the classic protocol known.
+func (l *Leader) adopt(g *liveGroup) {
+	l.groups[g.id] = g
 	g.syncTimer.fire = func(now time.Time) { l.expireSync(g, now) }
 	for _, m := range g.members {
 		l.arm(g, m)
 	}
-	return g
 }
 
 // write asks for records of one group to be written, or with "" of none in particular.

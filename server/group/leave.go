@@ -17,15 +17,13 @@ func (l *Leader) leave(now time.Time, req *kmsg.LeaveGroupRequest, reply Reply) 
 		reply(resp)
 		return
 	}
-	leaving := req.Members
-	if req.Version < leaveBatched {
-		one := kmsg.NewLeaveGroupRequestMember()
-		one.MemberID = req.MemberID
-		leaving = []kmsg.LeaveGroupRequestMember{one}
+	if g := l.consumers[req.Group]; g != nil {
+		l.leaveConsumerGroup(g, now, req, reply)
+		return
 	}
 	g := l.find(req.Group)
 	left := 0
-	for _, m := range leaving {
+	for _, m := range leavingMembers(req) {
 		err := kerr.UnknownMemberID
 		if g != nil {
 			err = l.leaveMember(g, m)
@@ -33,13 +31,7 @@ func (l *Leader) leave(now time.Time, req *kmsg.LeaveGroupRequest, reply Reply) 
 		if err == nil {
 			left++
 		}
-		if req.Version < leaveBatched {
-			resp.ErrorCode = code(err)
-			continue
-		}
-		rm := kmsg.NewLeaveGroupResponseMember()
-		rm.MemberID, rm.InstanceID, rm.ErrorCode = m.MemberID, m.InstanceID, code(err)
-		resp.Members = append(resp.Members, rm)
+		addLeft(resp, req, m, err)
 	}
 	mark := len(l.writes)
 	if left > 0 {
@@ -57,6 +49,27 @@ func (l *Leader) leave(now time.Time, req *kmsg.LeaveGroupRequest, reply Reply) 
 		}
 		reply(resp)
 	})
+}
+
+// leavingMembers returns who leaves.
+func leavingMembers(req *kmsg.LeaveGroupRequest) []kmsg.LeaveGroupRequestMember {
+	if req.Version >= leaveBatched {
+		return req.Members
+	}
+	one := kmsg.NewLeaveGroupRequestMember()
+	one.MemberID = req.MemberID
+	return []kmsg.LeaveGroupRequestMember{one}
+}
+
+// addLeft says in resp what became of one who leaves.
+func addLeft(resp *kmsg.LeaveGroupResponse, req *kmsg.LeaveGroupRequest, m kmsg.LeaveGroupRequestMember, err *kerr.Error) {
+	if req.Version < leaveBatched {
+		resp.ErrorCode = code(err)
+		return
+	}
+	rm := kmsg.NewLeaveGroupResponseMember()
+	rm.MemberID, rm.InstanceID, rm.ErrorCode = m.MemberID, m.InstanceID, code(err)
+	resp.Members = append(resp.Members, rm)
 }
 
 func (l *Leader) leaveMember(g *liveGroup, asked kmsg.LeaveGroupRequestMember) *kerr.Error {

@@ -57,6 +57,10 @@ func (m *member) matches(requested []kmsg.JoinGroupRequestProtocol) bool {
 	})
 }
 
+func (p protocol) equal(other protocol) bool {
+	return p.name == other.name && bytes.Equal(p.metadata, other.metadata)
+}
+
 func (m *member) supports(name string) bool {
 	return slices.ContainsFunc(m.protocols, func(p protocol) bool { return p.name == name })
 }

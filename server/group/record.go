@@ -18,6 +18,12 @@ const (
 	recordOffsetPending     recordKind = 5
 	recordTransactionEnded  recordKind = 6
 	recordProducerForgotten recordKind = 7
+
+	recordConsumerGroupStored      recordKind = 8
+	recordConsumerMemberStored     recordKind = 9
+	recordConsumerTargetStored     recordKind = 10
+	recordConsumerAssignmentStored recordKind = 11
+	recordConsumerMemberRemoved    recordKind = 12
 )
 
 // recordVersion is the second byte of a record. A release that changes a layout counts it up and keeps reading the old.
@@ -167,6 +173,16 @@ func decodeRecord(b []byte) (record, error) {
 		r = transactionEnded{
 			producerID: d.Varint(), epoch: d.i16(), coordinatorEpoch: d.I32(), commit: d.flag(), time: d.Varint(),
 		}
+	case recordConsumerGroupStored:
+		r = consumerGroupStored{group: d.Str(), epoch: d.I32(), targetEpoch: d.I32(), topicsHash: d.U64()}
+	case recordConsumerMemberStored:
+		r = consumerMemberStored{group: d.Str(), subscription: d.subscription()}
+	case recordConsumerTargetStored:
+		r = consumerTargetStored{group: d.Str(), id: d.Str(), target: d.assignment()}
+	case recordConsumerAssignmentStored:
+		r = consumerAssignmentStored{group: d.Str(), id: d.Str(), assignment: d.memberAssignment()}
+	case recordConsumerMemberRemoved:
+		r = consumerMemberRemoved{group: d.Str(), id: d.Str()}
 	case recordProducerForgotten:
 		r = producerForgotten{producerID: d.Varint()}
 	default:

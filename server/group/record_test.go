@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"reflect"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // goldenRecords are records as they are on disk. They must decode for ever; never change a line, only add.
@@ -41,6 +43,38 @@ var goldenRecords = []struct {
 	},
 	{"transaction ended", "06018e3e08040180a0d5edee66", transactionEnded{3975, 4, 2, true, 1767225600000}},
 	{"producer forgotten", "07018e3e", producerForgotten{3975}},
+	{
+		"consumer group stored", "080101670a080102030405060708",
+		consumerGroupStored{"g", 5, 4, 0x0102030405060708},
+	},
+	{
+		"consumer member stored", "09010167016d0269000163022f68c0a907020174017503782e2a0572616e676500",
+		consumerMemberStored{"g", memberSubscription{
+			id: "m", instanceID: text("i"), client: Client{"c", "/h"}, rebalanceTimeout: 60000, topics: []string{"t", "u"},
+			regex: "x.*", assignor: "range",
+		}},
+	},
+	{
+		"classic member of a consumer group stored", "09010167016d0002720163022f68c0a907010174000001a09c01010572616e6765027362",
+		consumerMemberStored{"g", memberSubscription{
+			id: "m", rackID: text("r"), client: Client{"c", "/h"}, rebalanceTimeout: 60000, topics: []string{"t"},
+			classic: &classicSubscription{10000, []protocol{{"range", []byte("sb")}}},
+		}},
+	},
+	{
+		"consumer target stored", "0a010167016d0100000000000000000000000000000007020004",
+		consumerTargetStored{"g", "m", assignment{topicID{15: 7}: {0, 2}}},
+	},
+	{
+		"consumer assignment stored", "0b010167016d0604010100000000000000000000000000000007010004010000000000000000000000000000000801d80402",
+		consumerAssignmentStored{"g", "m", memberAssignment{
+			3, 2, memberRevoking, ownership{topicID{15: 7}: {0: 2}}, ownership{topicID{15: 8}: {300: 1}},
+		}},
+	},
+	{
+		"consumer member removed", "0c010167016d",
+		consumerMemberRemoved{"g", "m"},
+	},
 }
 
 func text(s string) *string { return &s }
@@ -153,6 +187,44 @@ func FuzzSubscription(f *testing.F) {
 			t.Fatalf("%d topics in %d bytes", len(topics), len(b))
 		}
 	})
+}
+
+func FuzzConsumerProtocol(f *testing.F) {
+	f.Add(subscription("t", "u"))
+	f.Add(appendAssignment(3, map[string][]int32{"t": {0, 1}, "u": {2}}))
+	f.Add([]byte{0, 3, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 'r'})
+	f.Add([]byte{0, 1, 0x7f, 0xff, 0xff, 0xff, 0, 1, 't'})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if s, err := parseConsumerSubscription(b); err == nil && len(s.topics) > len(b)/2 {
+			t.Fatalf("%d topics in %d bytes", len(s.topics), len(b))
+		}
+		a, err := parseAssignment(b)
+		if err != nil {
+			return
+		}
+		again, err := parseAssignment(appendAssignment(1, a))
+		if err != nil || !reflect.DeepEqual(again, a) && len(again)+len(a) > 0 {
+			t.Fatalf("%v was read back as %v (%v)", a, again, err)
+		}
+	})
+}
+
+func TestConsumerProtocol(t *testing.T) {
+	s := kmsg.NewConsumerMemberMetadata()
+	s.Version, s.Topics, s.UserData, s.Generation, s.Rack = 3, []string{"t", "u"}, []byte("x"), 5, text("r")
+	s.OwnedPartitions = []kmsg.ConsumerMemberMetadataOwnedPartition{{Topic: "t", Partitions: []int32{0, 2}}}
+	got, err := parseConsumerSubscription(s.AppendTo(nil))
+	want := consumerSubscription{3, []string{"t", "u"}, map[string][]int32{"t": {0, 2}}, text("r")}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	var a kmsg.ConsumerMemberAssignment
+	if err := a.ReadFrom(appendAssignment(1, map[string][]int32{"u": {2}, "t": {0, 1}})); err != nil {
+		t.Fatal(err)
+	}
+	if a.Version != 1 || len(a.Topics) != 2 || a.Topics[0].Topic != "t" || len(a.Topics[0].Partitions) != 2 || a.Topics[1].Topic != "u" {
+		t.Errorf("%+v", a)
+	}
 }
 
 func TestSubscription(t *testing.T) {

@@ -51,6 +51,14 @@ func ErrorResponse(req kmsg.Request, err *kerr.Error) kmsg.Response {
 		r.ErrorCode = err.Code
 	case *kmsg.OffsetCommitResponse:
 		commitError(r, req.(*kmsg.OffsetCommitRequest), err)
+	case *kmsg.ConsumerGroupHeartbeatResponse:
+		r.ErrorCode = err.Code
+	case *kmsg.ConsumerGroupDescribeResponse:
+		for _, id := range req.(*kmsg.ConsumerGroupDescribeRequest).Groups {
+			g := kmsg.NewConsumerGroupDescribeResponseGroup()
+			g.Group, g.ErrorCode = id, err.Code
+			r.Groups = append(r.Groups, g)
+		}
 	case *kmsg.TxnOffsetCommitResponse:
 		txnCommitError(r, req.(*kmsg.TxnOffsetCommitRequest), err)
 	case *kmsg.OffsetFetchResponse:

@@ -31,6 +31,11 @@ func (s *State) Snapshot() []byte {
 		if g.membership != nil {
 			add(groupStored{id, *g.membership})
 		}
+		if g.consumer != nil {
+			for _, r := range g.consumer.records(id) {
+				add(r)
+			}
+		}
 		s.addOffsets(id, g, add)
 	}
 	return e.B

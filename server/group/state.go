@@ -12,7 +12,8 @@ type State struct {
 
 // stored is what is durable of one group.
 type stored struct {
-	membership *Membership // nil for a simple group, which only has offsets
+	membership *Membership    // of a group of the classic protocol; nil for a simple group, which only has offsets
+	consumer   *consumerState // of a group of the consumer protocol
 	offsets    map[string]map[int32]Offset
 	// pending holds, by partition, the offsets of transactions that have not ended, in the order of their commits. Those
 	// that are superseded come first.
@@ -101,14 +102,15 @@ func (r offsetDeleted) apply(s *State) {
 
 // dropIfNothing deletes a simple group without offsets: it is nothing but them.
 func (s *State) dropIfNothing(group string) {
-	if g := s.groups[group]; g.membership == nil && len(g.offsets) == 0 && len(g.pending) == 0 {
+	if g := s.groups[group]; g.membership == nil && g.consumer == nil && len(g.offsets) == 0 && len(g.pending) == 0 {
 		delete(s.groups, group)
 	}
 }
 
 func (r groupStored) apply(s *State) {
 	m := r.membership
-	s.obtain(r.group).membership = &m
+	g := s.obtain(r.group)
+	g.membership, g.consumer = &m, nil
 }
 
 func (r groupDeleted) apply(s *State) {

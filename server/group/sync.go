@@ -12,6 +12,10 @@ import (
 const syncProtocolMandatory = 5
 
 func (l *Leader) sync(now time.Time, req *kmsg.SyncGroupRequest, reply Reply) {
+	if g := l.consumers[req.Group]; g != nil && !(req.Version >= syncProtocolMandatory && (req.ProtocolType == nil || req.Protocol == nil)) {
+		l.syncConsumerGroup(g, now, req, reply)
+		return
+	}
 	g, m, err := l.validateSync(req)
 	if err != nil {
 		reply(syncError(err))

@@ -118,6 +118,9 @@ func (l *Leader) validateTransactional(req *kmsg.TxnOffsetCommitRequest) *kerr.E
 	if req.Group == "" {
 		return kerr.InvalidGroupID
 	}
+	if g := l.consumers[req.Group]; g != nil {
+		return l.validateConsumerTransactional(g, req)
+	}
 	g := l.find(req.Group)
 	if g == nil {
 		if req.Generation < 0 {

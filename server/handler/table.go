@@ -85,6 +85,8 @@ func apis() []api {
 		{key: kmsg.UnregisterBroker, min: 0, max: 0, answer: message((*Broker).unregisterBroker)},
 		{key: kmsg.DescribeTransactions, min: 0, max: 0, answer: (*Broker).coordinate},
 		{key: kmsg.ListTransactions, min: 0, max: 2, answer: (*Broker).coordinate},
+		{key: kmsg.ConsumerGroupHeartbeat, min: 0, max: 1, answer: (*Broker).consumerGroup},
+		{key: kmsg.ConsumerGroupDescribe, min: 0, max: 1, answer: (*Broker).consumerGroup},
 		{key: kmsg.GetTelemetrySubscriptions, min: 0, max: 0, answer: message((*Broker).getTelemetrySubscriptions)},
 		{key: kmsg.PushTelemetry, min: 0, max: 0, answer: message((*Broker).pushTelemetry)},
 		{key: kmsg.DescribeTopicPartitions, min: 0, max: 0, answer: message((*Broker).describeTopicPartitions)},
