@@ -72,7 +72,7 @@ func (in *inbound) greet(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if h.to != in.host.node {
+	if h.to != in.host.node && h.to != NoNode { // NoNode: see Introduce
 		err = fmt.Errorf("caller wants node %d, this is node %d", h.to, in.host.node)
 		in.respond(f, nil, err)
 		return err

@@ -31,7 +31,7 @@ type Metadata struct {
 
 // OpenMetadata starts the node's replica of the cluster-metadata group: small, so the library's own way serves it, with
 // its log in raft-boltdb and whole snapshots in files. dir exists. members is the initial membership, the same on every
-// node; the first MetadataVoters of them vote, the others follow.
+// node; the first MetadataVoters of them vote, the others follow. A node without members joins, if it has nothing of the group.
 func (h *Host) OpenMetadata(dir string, members []NodeID, machine StateMachine) (*Metadata, error) {
 	bolt, err := raftboltdb.New(raftboltdb.Options{Path: filepath.Join(dir, MetadataFile)})
 	if err != nil {
@@ -42,6 +42,13 @@ func (h *Host) OpenMetadata(dir string, members []NodeID, machine StateMachine) 
 	}
 	g := h.newGroup(MetadataGroup, machine)
 	g.fsm = &metadataState{machine: machine}
+	stable, err := h.stable.group(MetadataGroup)
+	if err == nil {
+		err = g.joiner.load(stable)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open metadata group: %w", err), bolt.Close())
+	}
 	m := &Metadata{Group: g, bolt: bolt}
 	if err := h.startMetadata(m, dir, members); err != nil {
 		return nil, errors.Join(err, bolt.Close())
@@ -61,7 +68,13 @@ func (h *Host) startMetadata(m *Metadata, dir string, members []NodeID) error {
 	if err != nil {
 		return fmt.Errorf("read metadata log: %w", err)
 	}
-	if !exists {
+	switch {
+	case exists || m.Joining():
+	case len(members) == 0:
+		if err := m.joiner.begin(); err != nil {
+			return fmt.Errorf("join metadata group: %w", err)
+		}
+	default:
 		trans := newGroupTransport(h, MetadataGroup, nil, nil)
 		err := hraft.BootstrapCluster(conf, m.bolt, m.bolt, snaps, trans, metadataConfiguration(members))
 		if err != nil {

@@ -88,7 +88,7 @@ func TestUnreadableIdentityIsRefused(t *testing.T) {
 		if _, err := f.WriteAt([]byte(content), 0); err != nil {
 			t.Fatal(err)
 		}
-		if err := claimDataDir(fs, "data", 1); err == nil {
+		if _, err := claimDataDir(fs, "data", 1, false, func() error { return nil }); err == nil {
 			t.Errorf("%q was accepted", content)
 		}
 	}

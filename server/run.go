@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"balsa/log/vfs"
 	"balsa/raft"
 	"balsa/server/cluster"
 )
@@ -28,6 +29,8 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.disk.run(background) })
 	wg.Go(func() { s.outages.run(background, s.brokers, s.host.Call) })
 	wg.Go(func() { s.reassigner.run(background) })
+	wg.Go(func() { s.members.run(background) })
+	wg.Go(func() { s.joins.run(background, s.isReady) })
 	s.metadata.CampaignIfLeaderless()
 
 	err := s.serve(ctx, background)
@@ -64,7 +67,9 @@ func (s *Server) serve(ctx, background context.Context) error {
 	if err := s.manager.ForgetDeleted(image); err != nil {
 		s.logger.Warn("could not forget deleted replicas", "err", err)
 	}
-	s.manager.Settle()
+	if err := s.settleIn(); err != nil {
+		return err
+	}
 	s.leaders.ask(starting, s.brokers(), s.host.Call)
 	s.awaitLeaders(starting)
 	failed := make(chan error, 1)
@@ -76,6 +81,24 @@ func (s *Server) serve(ctx, background context.Context) error {
 		return nil
 	case err := <-failed:
 		return fmt.Errorf("serve Kafka clients: %w", err)
+	}
+}
+
+// settleIn ends a join: all that was assigned to this node before it came has been marked as to be joined.
+func (s *Server) settleIn() error {
+	s.manager.Settle()
+	if !s.rejoining {
+		return nil
+	}
+	return joined(vfs.OS{}, s.config.DataDir, s.node)
+}
+
+func (s *Server) isReady() bool {
+	select {
+	case <-s.ready:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -55,6 +55,9 @@ type Server struct {
 	disk        *diskGuard
 	outages     *outages
 	reassigner  *reassigner
+	joins       *joins
+	members     *metadataMembers
+	rejoining   bool // the data directory is new, in a cluster that may know this node
 
 	ready chan struct{}
 }
@@ -90,7 +93,10 @@ func (s *Server) open() error {
 		return fmt.Errorf("lock data directory %s: %w", s.config.DataDir, err)
 	}
 	s.lock = lock
-	if err := claimDataDir(fs, s.config.DataDir, s.node); err != nil {
+	s.rejoining, err = claimDataDir(fs, s.config.DataDir, s.node, s.config.Join != "", func() error {
+		return mayFound(s.node, s.otherPeers())
+	})
+	if err != nil {
 		return err
 	}
 	if s.kafka, err = net.Listen("tcp", s.config.Listen); err != nil {
@@ -115,8 +121,8 @@ func (s *Server) open() error {
 	s.manager, err = partition.NewManager(partition.ManagerConfig{
 		Node: s.node, Dir: s.config.DataDir, FS: fs, Syncer: syncer, Host: s.host, Resolver: s.resolver,
 		Shards: s.coordinator, Logger: s.logger, Now: time.Now, RetentionCheck: s.config.RetentionCheck,
-		ProducerIDExpiry: s.config.ProducerIDExpiry,
-		DiskFull:         s.disk.full, OnLeadership: s.leaders.changed,
+		ProducerIDExpiry: s.config.ProducerIDExpiry, Rejoining: s.rejoining,
+		DiskFull: s.disk.full, OnLeadership: s.leaders.changed,
 	})
 	if err != nil {
 		return err
@@ -151,7 +157,7 @@ var syncConcurrency = max(32, 8*runtime.NumCPU())
 
 func (s *Server) openHost() error {
 	var peers net.Listener
-	if len(s.config.Peers) > 1 {
+	if s.config.HasPeers() {
 		var err error
 		if peers, err = net.Listen("tcp", s.peerListen()); err != nil {
 			return fmt.Errorf("listen for other brokers: %w", err)
@@ -170,6 +176,10 @@ func (s *Server) openHost() error {
 	s.host = host
 	s.host.Handle(leadersService, s.leaders.serve)
 	s.host.Handle(metadataService, s.serveMetadata)
+	s.joins = &joins{
+		node: s.node, address: s.config.PeerAddress(), seeds: s.seeds(), host: s.host, image: s.machine.Image,
+		leader: s.Controller, logger: s.logger, asked: map[raft.NodeID]joining{}, learned: map[raft.NodeID]string{},
+	}
 	for _, p := range s.config.Peers {
 		s.host.Connect(raft.NodeID(p.ID))
 	}
@@ -184,9 +194,31 @@ func (s *Server) peerListen() string {
 	return s.config.PeerAddress()
 }
 
-// dial connects to another broker: where the configuration says, else where it registered.
+// seeds returns whom to ask to join.
+func (s *Server) seeds() []string {
+	if s.config.Join == "" && s.rejoining {
+		return s.otherPeers() // restarted before it was done
+	}
+	return s.config.JoinAddresses()
+}
+
+// otherPeers returns the addresses of the other initial brokers.
+func (s *Server) otherPeers() []string {
+	var addresses []string
+	for _, p := range s.config.Peers {
+		if p.ID != s.config.NodeID {
+			addresses = append(addresses, p.Address)
+		}
+	}
+	return addresses
+}
+
+// dial connects to another broker: where the configuration says, else where it registered, else where it said it would be.
 func (s *Server) dial(ctx context.Context, node raft.NodeID) (net.Conn, error) {
 	address := s.machine.Image().Brokers[node].PeerAddress
+	if joining := s.joins.addressOf(node); joining != "" {
+		address = joining
+	}
 	for _, p := range s.config.Peers {
 		if raft.NodeID(p.ID) == node {
 			address = p.Address
@@ -203,6 +235,9 @@ func (s *Server) openMetadata(dir string) error {
 	var members []raft.NodeID
 	for _, id := range s.config.Brokers() {
 		members = append(members, raft.NodeID(id))
+	}
+	if s.rejoining || len(s.config.Peers) == 0 && s.config.Join != "" {
+		members = nil
 	}
 	m, err := s.host.OpenMetadata(dir, members, s.machine)
 	if err != nil {
@@ -223,6 +258,10 @@ func (s *Server) openMetadata(dir string) error {
 		Propose: controller.FromGroup(m.Group), Call: s.host.Call, Nonce: randv2.Uint64, Logger: s.logger,
 	})
 	s.host.Handle(controller.Service, s.controller.Serve)
+	s.host.Handle(joinService, s.joins.serve)
+	s.members = &metadataMembers{
+		node: s.node, group: m.Group, image: s.machine.Image, recent: s.joins.recent, alive: s.host.Alive, logger: s.logger,
+	}
 	return nil
 }
 

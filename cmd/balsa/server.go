@@ -36,6 +36,7 @@ type serverCmd struct {
 	NodeID           string `group:"Settings" name:"node-id" placeholder:"N" help:"Id of this node in the cluster (default 1)."`
 	PeerListen       string `group:"Settings" placeholder:"HOST:PORT" help:"Address for the other nodes (default: this node's entry in --peers)."`
 	Peers            string `group:"Settings" placeholder:"ID@HOST:PORT,..." help:"All nodes of the cluster, this one included; none: a single node."`
+	Join             string `group:"Settings" placeholder:"HOST:PORT,..." help:"Peer addresses of a cluster that this node joins, if it has no data."`
 	Rack             string `group:"Settings" placeholder:"NAME" help:"Rack or zone of this node; replicas spread over racks."`
 	AutoCreateTopics bool   `group:"Settings" aliases:"auto-create" negatable:"" help:"Create a topic when a client first uses it (default true)."`
 	NumPartitions    string `group:"Settings" placeholder:"N" help:"Partitions of a topic that does not say (default 1)."`

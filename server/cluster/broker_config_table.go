@@ -77,6 +77,9 @@ func DefaultReplication(c *config.Config) int16 {
 	if c.Replication > 0 {
 		return c.Replication
 	}
+	if c.Join != "" && len(c.Peers) == 0 {
+		return 3 // how many brokers there are is not in the configuration of one that joined them
+	}
 	return int16(min(3, len(c.Brokers())))
 }
 

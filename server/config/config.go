@@ -1,7 +1,10 @@
 // Package config is the broker's configuration: parsed by cmd, validated here, passed down as plain values.
 package config
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Config is the broker configuration. The koanf name of a field is its name as a flag (--data-dir), in the YAML file
 // (data-dir: ...) and, in capitals with underscores, in the environment (BALSA_DATA_DIR). Names in comments are the Kafka
@@ -13,7 +16,10 @@ type Config struct {
 	Advertise  string `koanf:"advertise" yaml:"advertise"`     // advertised.listeners; empty: Listen
 	PeerListen string `koanf:"peer-listen" yaml:"peer-listen"` // host:port for other brokers; unused with no Peers
 	Peers      []Peer `koanf:"peers" yaml:"peers"`             // all initial brokers, this one included; empty for a single node
-	Rack       string `koanf:"rack" yaml:"rack"`               // broker.rack
+	// Join is host:port,... of peer listeners of a cluster: a node that has no data joins it, instead of forming one with Peers. Like
+	// controller.quorum.bootstrap.servers it may stay set; a node that has data finds the others by it.
+	Join string `koanf:"join" yaml:"join"`
+	Rack string `koanf:"rack" yaml:"rack"` // broker.rack
 
 	AutoCreate    bool  `koanf:"auto-create-topics" yaml:"auto-create-topics"`                 // auto.create.topics.enable
 	DeleteTopics  bool  `koanf:"delete-topics" yaml:"delete-topics"`                           // delete.topic.enable
@@ -115,6 +121,22 @@ func (c *Config) Brokers() []int32 {
 		return []int32{c.NodeID}
 	}
 	return sortedPeerIDs(c.Peers)
+}
+
+// JoinAddresses returns the addresses of Join.
+func (c *Config) JoinAddresses() []string {
+	var addresses []string
+	for a := range strings.SplitSeq(c.Join, ",") {
+		if a = strings.TrimSpace(a); a != "" {
+			addresses = append(addresses, a)
+		}
+	}
+	return addresses
+}
+
+// HasPeers says whether other brokers may connect to this one: it is one of several, joins others, or says where to reach it.
+func (c *Config) HasPeers() bool {
+	return len(c.Peers) > 1 || c.Join != "" || c.PeerListen != Default().PeerListen
 }
 
 // PeerAddress returns where other brokers reach this one: its entry in Peers, or PeerListen for a single node.

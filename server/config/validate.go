@@ -19,7 +19,7 @@ func (c *Config) Validate() error {
 	c.validatePeers(&v)
 	v.between("num-partitions", int64(c.NumPartitions), 1, maxPartitions)
 	v.check(c.Replication >= 0, "default-replication-factor: %d: must be at least 1, or 0 for min(3, brokers)", c.Replication)
-	v.check(int(c.Replication) <= len(c.Brokers()), "default-replication-factor: %d: must be at most %d, the number of brokers",
+	v.check(int(c.Replication) <= len(c.Brokers()) || c.HasPeers() && len(c.Peers) == 0, "default-replication-factor: %d: must be at most %d, the number of brokers",
 		c.Replication, len(c.Brokers()))
 	v.oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error")
 	v.oneOf("log-format", c.LogFormat, "text", "json")
@@ -50,6 +50,7 @@ func (c *Config) validateAddresses(v *validation) {
 }
 
 func (c *Config) validatePeers(v *validation) {
+	c.validateJoin(v)
 	if len(c.Peers) == 0 {
 		return
 	}
@@ -66,6 +67,19 @@ func (c *Config) validatePeers(v *validation) {
 	}
 	v.check(ids[c.NodeID], "peers: must contain this node, %d (node-id)", c.NodeID)
 	v.check(c.PeerListen != c.Listen, "peer-listen: %q: must differ from listen", c.PeerListen)
+}
+
+func (c *Config) validateJoin(v *validation) {
+	for _, a := range c.JoinAddresses() {
+		v.address("join", a, 1)
+		v.check(a != c.PeerAddress(), "join: %q: must be the address of another broker", a)
+	}
+	if c.HasPeers() && len(c.Peers) == 0 {
+		if h, _, ok := v.address("peer-listen", c.PeerListen, 1); ok {
+			v.check(!wildcard(h), "peer-listen: %q: must be a host that other brokers can connect to", c.PeerListen)
+		}
+		v.check(c.PeerListen != c.Listen, "peer-listen: %q: must differ from listen", c.PeerListen)
+	}
 }
 
 func (l *Limits) validate(v *validation) {
