@@ -27,6 +27,9 @@ type outages struct {
 
 	mu  sync.RWMutex
 	out map[raft.NodeID]map[raft.GroupID]log.Epoch // the epochs mean nothing here; the form is that of leaders
+
+	telling sync.Mutex // one update at a time; guards told
+	told    time.Time
 }
 
 func newOutages(node raft.NodeID, own func() []raft.GroupID, logger *slog.Logger) *outages {
@@ -57,22 +60,28 @@ func (o *outages) set(node raft.NodeID, out map[raft.GroupID]log.Epoch) bool {
 func (o *outages) run(ctx context.Context, brokers func() []raft.NodeID, call callFunc) {
 	ticker := time.NewTicker(outagesInterval)
 	defer ticker.Stop()
-	var told time.Time
 	for {
-		mine := map[raft.GroupID]log.Epoch{}
-		for _, id := range o.own() {
-			mine[id] = 0
-		}
-		news := o.set(o.node, mine)
-		if news || told.IsZero() || (len(mine) > 0 && time.Since(told) >= announceAll) {
-			told = time.Now()
-			o.tell(ctx, brokers(), call, encodeLeaders(mine))
-		}
+		o.update(ctx, brokers, call)
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
+	}
+}
+
+// update looks at this broker's replicas and tells the other brokers what they should know.
+func (o *outages) update(ctx context.Context, brokers func() []raft.NodeID, call callFunc) {
+	o.telling.Lock()
+	defer o.telling.Unlock()
+	mine := map[raft.GroupID]log.Epoch{}
+	for _, id := range o.own() {
+		mine[id] = 0
+	}
+	news := o.set(o.node, mine)
+	if news || o.told.IsZero() || (len(mine) > 0 && time.Since(o.told) >= announceAll) {
+		o.told = time.Now()
+		o.tell(ctx, brokers(), call, encodeLeaders(mine))
 	}
 }
 

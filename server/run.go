@@ -30,7 +30,7 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.outages.run(background, s.brokers, s.host.Call) })
 	wg.Go(func() { s.reassigner.run(background) })
 	wg.Go(func() { s.members.run(background) })
-	wg.Go(func() { s.joins.run(background, s.isReady) })
+	wg.Go(func() { s.joins.run(background, func() bool { return s.isReady() && !s.metadata.Joining() }) })
 	s.metadata.CampaignIfLeaderless()
 
 	err := s.serve(ctx, background)
@@ -70,6 +70,7 @@ func (s *Server) serve(ctx, background context.Context) error {
 	if err := s.settleIn(); err != nil {
 		return err
 	}
+	s.outages.update(starting, s.brokers, s.host.Call) // before clients take replicas that have to join for ones in sync
 	s.leaders.ask(starting, s.brokers(), s.host.Call)
 	s.awaitLeaders(starting)
 	failed := make(chan error, 1)
@@ -140,6 +141,9 @@ func (s *Server) awaitLeaders(ctx context.Context) {
 func (s *Server) allLed() bool {
 	if s.Image().Topics[cluster.CoordinatorTopic] == nil {
 		return false // the cluster is still being set up
+	}
+	if s.metadata.Joining() {
+		return false // its vote on the metadata does not count yet
 	}
 	for id := range s.manager.Assigned() {
 		if l := s.leaders.get(id); l.Leader == raft.NoNode || (l.Leader == s.node && !l.Ready) {

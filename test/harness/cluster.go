@@ -38,6 +38,9 @@ type Node struct {
 // Cluster is a set of brokers that know one another.
 type Cluster struct {
 	Nodes []*Node
+
+	options Options
+	seeds   []string // the initial brokers' addresses for other brokers
 }
 
 // New prepares a cluster without starting it.
@@ -50,8 +53,9 @@ func New(o Options) (*Cluster, error) {
 	for i := range peers {
 		peers[i] = fmt.Sprintf("%d@127.0.0.1:%d", i+1, ports[o.Nodes+i])
 	}
-	c := &Cluster{}
+	c := &Cluster{options: o}
 	for i := range o.Nodes {
+		c.seeds = append(c.seeds, fmt.Sprintf("127.0.0.1:%d", ports[o.Nodes+i]))
 		n, err := newNode(o, int32(i+1), ports[i], peers)
 		if err != nil {
 			return nil, err
@@ -82,6 +86,24 @@ func newNode(o Options, id int32, port int, peers []string) (*Node, error) {
 	}
 	return n, nil
 }
+
+// Join prepares one more broker, which joins the cluster when it is started.
+func (c *Cluster) Join() (*Node, error) {
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, err
+	}
+	n, err := newNode(c.options, int32(len(c.Nodes)+1), ports[0], nil)
+	if err != nil {
+		return nil, err
+	}
+	n.Argv = append(n.Argv, "--peer-listen", fmt.Sprintf("127.0.0.1:%d", ports[1]), "--join", c.Seeds())
+	c.Nodes = append(c.Nodes, n)
+	return n, nil
+}
+
+// Seeds is what a broker that joins is given: the initial brokers' addresses for other brokers.
+func (c *Cluster) Seeds() string { return strings.Join(c.seeds, ",") }
 
 // Start starts all nodes and waits until the cluster serves.
 func (c *Cluster) Start(ctx context.Context) error {
