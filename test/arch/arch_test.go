@@ -48,6 +48,7 @@ var layers = map[string]int{
 	"log/batch":            0,
 	"log/vfs":              0,
 	"server/config":        0,
+	"internal/balance":     0,
 	"internal/bytepool":    0,
 	"internal/invariant":   0,
 	"internal/levenshtein": 0,
