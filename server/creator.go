@@ -13,8 +13,8 @@ import (
 	"balsa/server/controller"
 )
 
-// topicCreator is the controller as handlers see it. It answers the creation and deletion of topics only when all live
-// brokers know of it, and the creation of partitions only when they have leaders: a client's next request, to
+// topicCreator is the controller as handlers see it. It answers the creation and deletion of topics, reassignments, changed configs and
+// the removal of a broker only when all live brokers know of it, and the creation of partitions only when they have leaders: a client's next request, to
 // whichever broker, does not have to be repeated.
 type topicCreator struct {
 	*controller.Controller
@@ -49,6 +49,9 @@ func (c topicCreator) Do(ctx context.Context, req kmsg.Request) (kmsg.Response, 
 				created = append(created, resp.Topics[i].Topic)
 			}
 		}
+	case *kmsg.AlterPartitionAssignmentsResponse, *kmsg.UnregisterBrokerResponse, *kmsg.IncrementalAlterConfigsResponse,
+		*kmsg.AlterConfigsResponse:
+		spread = true // what failed costs as much, but rarely comes
 	}
 	if len(created) > 0 || spread {
 		ctx, cancel := context.WithTimeout(ctx, electionWait)

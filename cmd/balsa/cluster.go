@@ -8,7 +8,11 @@ import (
 )
 
 type clusterCmd struct {
-	Status clusterStatusCmd `cmd:"" help:"Show nodes, leaders and partitions that are not fully replicated."`
+	Status    clusterStatusCmd    `cmd:"" help:"Show nodes, leaders and partitions that are not fully replicated."`
+	Add       clusterAddCmd       `cmd:"" help:"Give nodes that joined their share of the partitions."`
+	Drain     clusterDrainCmd     `cmd:"" help:"Move everything off nodes."`
+	Remove    clusterRemoveCmd    `cmd:"" help:"Take a drained node out of the cluster."`
+	Rebalance clusterRebalanceCmd `cmd:"" help:"Spread replicas and leaders evenly over the nodes."`
 }
 
 type clusterStatusCmd struct {
@@ -80,6 +84,9 @@ func (s *clusterStatus) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "cluster %s  %s  controller %s  %s, %s\n", s.Cluster, verdict, count(int64(s.Controller)),
 		plural(int64(s.Topics), "topic"), plural(int64(s.Partitions), "partition"))
+	if s.Moving > 0 {
+		fmt.Fprintf(w, "%s on the move\n", plural(int64(s.Moving), "partition"))
+	}
 	g := newGrid("node", "address", "rack", "state", "leaders", "replicas", "in sync")
 	for _, node := range s.Nodes {
 		rack := node.Rack

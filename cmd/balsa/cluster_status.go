@@ -23,6 +23,7 @@ type clusterStatus struct {
 	Partitions      int                 `json:"partitions"`
 	UnderReplicated int                 `json:"under_replicated"`
 	Leaderless      int                 `json:"leaderless"`
+	Moving          int                 `json:"moving"` // partitions that are being reassigned
 	Troubled        []troubledPartition `json:"troubled"`
 	Problems        []string            `json:"problems"`
 }
@@ -31,7 +32,7 @@ type nodeStatus struct {
 	ID       int32  `json:"id"`
 	Address  string `json:"address"`
 	Rack     string `json:"rack,omitempty"`
-	State    string `json:"state"` // up, or down with the reason
+	State    string `json:"state"` // up, up and cordoned (gets no new replicas), or down with the reason
 	Leaders  int    `json:"leaders"`
 	Replicas int    `json:"replicas"`
 	InSync   int    `json:"in_sync"`
@@ -57,6 +58,9 @@ func readStatus(ctx context.Context, client *kgo.Client, wantNodes int) (cluster
 		Cluster: metadata.Cluster, Controller: metadata.Controller, Topics: len(metadata.Topics),
 		Troubled: []troubledPartition{}, Problems: []string{},
 	}
+	// Brokers that do not know reassignments have none.
+	moves, _ := listMoves(ctx, client)
+	status.Moving = len(moves)
 	nodes := map[int32]*nodeStatus{}
 	for _, broker := range metadata.Brokers {
 		node := &nodeStatus{ID: broker.NodeID, Address: net.JoinHostPort(broker.Host, strconv.Itoa(int(broker.Port)))}
@@ -67,7 +71,7 @@ func readStatus(ctx context.Context, client *kgo.Client, wantNodes int) (cluster
 	}
 	for _, topic := range metadata.Topics.Sorted() {
 		for _, partition := range topic.Partitions.Sorted() {
-			status.count(partition, nodes)
+			status.count(partition, moves[partitionKey{partition.Topic, partition.Partition}].Adding, nodes)
 		}
 	}
 	probe(ctx, client, nodes)
@@ -79,8 +83,9 @@ func readStatus(ctx context.Context, client *kgo.Client, wantNodes int) (cluster
 	return status, nil
 }
 
-// count adds one partition to the sums, and to the list of the troubled if it is.
-func (s *clusterStatus) count(partition kadm.PartitionDetail, nodes map[int32]*nodeStatus) {
+// count adds one partition to the sums, and to the list of the troubled if it is. The replicas that a reassignment adds are not
+// expected to be in sync before it is done.
+func (s *clusterStatus) count(partition kadm.PartitionDetail, adding []int32, nodes map[int32]*nodeStatus) {
 	node := func(id int32) *nodeStatus {
 		if nodes[id] == nil {
 			// A node that is down is no longer among the brokers, but its replicas still name it.
@@ -96,7 +101,10 @@ func (s *clusterStatus) count(partition kadm.PartitionDetail, nodes map[int32]*n
 		node(id).InSync++
 	}
 	problem := ""
-	if len(partition.ISR) < len(partition.Replicas) {
+	expected := slices.DeleteFunc(slices.Clone(partition.Replicas), func(id int32) bool {
+		return slices.Contains(adding, id) && !slices.Contains(partition.ISR, id)
+	})
+	if len(partition.ISR) < len(expected) {
 		problem = "under-replicated"
 		s.UnderReplicated++
 	}
@@ -124,6 +132,9 @@ func probe(ctx context.Context, client *kgo.Client, nodes map[int32]*nodeStatus)
 			request := kmsg.NewPtrMetadataRequest()
 			request.Topics = []kmsg.MetadataRequestTopic{}
 			node.State = "up"
+			if cordoned(ctx, client, node.ID) {
+				node.State = upCordoned
+			}
 			if _, err := client.Broker(int(node.ID)).Request(ctx, request); err != nil {
 				node.State = "down: " + oneLine(err)
 			}
@@ -132,11 +143,30 @@ func probe(ctx context.Context, client *kgo.Client, nodes map[int32]*nodeStatus)
 	wait.Wait()
 }
 
+// upCordoned is the state of a node that serves and gets no new replicas.
+const upCordoned = "up, cordoned"
+
+// cordoned asks a node whether it gets no new replicas; one that does not know the question is not cordoned.
+func cordoned(ctx context.Context, client *kgo.Client, id int32) bool {
+	request := kmsg.NewPtrDescribeLogDirsRequest()
+	request.Topics = []kmsg.DescribeLogDirsRequestTopic{}
+	resp, err := request.RequestWith(ctx, client.Broker(int(id)))
+	if err != nil {
+		return false
+	}
+	for _, dir := range resp.Dirs {
+		if !dir.IsCordoned {
+			return false
+		}
+	}
+	return len(resp.Dirs) > 0
+}
+
 // judge writes down everything that keeps the cluster from being healthy.
 func (s *clusterStatus) judge(wantNodes int) {
 	up := 0
 	for _, node := range s.Nodes {
-		if node.State == "up" {
+		if node.State == "up" || node.State == upCordoned {
 			up++
 			continue
 		}

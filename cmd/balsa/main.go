@@ -24,7 +24,7 @@ type cli struct {
 	Produce produceCmd `cmd:"" help:"Send lines of standard input or of a file as records."`
 	Consume consumeCmd `cmd:"" help:"Print the records of topics."`
 	Group   groupCmd   `cmd:"" help:"List, describe, reset and delete consumer groups."`
-	Cluster clusterCmd `cmd:"" help:"Show the health of a cluster."`
+	Cluster clusterCmd `cmd:"" help:"Show the health of a cluster; add, drain and remove nodes."`
 	Bench   benchCmd   `cmd:"" help:"Measure throughput and latency."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -15,6 +15,7 @@ type topicCmd struct {
 	List     topicListCmd     `cmd:"" help:"List topics."`
 	Describe topicDescribeCmd `cmd:"" help:"Show the partitions, offsets and configs of topics."`
 	Alter    topicAlterCmd    `cmd:"" help:"Add partitions, set and delete configs."`
+	Reassign topicReassignCmd `cmd:"" help:"Choose the nodes of partitions, or the number of replicas."`
 	Delete   topicDeleteCmd   `cmd:"" help:"Delete topics and their records."`
 }
 

@@ -54,6 +54,7 @@ func TestHelp(t *testing.T) {
 	for _, command := range []string{
 		"", "server", "topic", "topic create", "topic list", "topic describe", "topic alter", "topic delete", "produce", "consume",
 		"group list", "group describe", "group reset-offsets", "group delete", "cluster status",
+		"cluster add", "cluster drain", "cluster remove", "cluster rebalance", "topic reassign",
 		"bench produce", "bench consume", "bench end-to-end", "version",
 	} {
 		stdout, stderr, code := balsa(t, "", append(strings.Fields(command), "--help")...)

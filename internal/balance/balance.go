@@ -200,3 +200,57 @@ func (p *planner) moves() []Move {
 	}
 	return moves
 }
+
+// Resize plans another number of replicas for all partitions of some topics. New replicas go where fewest are; those that are too many
+// are taken off leaving brokers first, then off those that have most, and never is it the preferred leader. The error says that there
+// are too few open brokers.
+func Resize(brokers []Broker, partitions []Partition, topics []string, replicas int) ([]Move, error) {
+	p := newPlanner(brokers, partitions)
+	for _, at := range p.placed {
+		if !slices.Contains(topics, at.Topic) {
+			continue
+		}
+		for len(at.Replicas) > replicas {
+			p.shrink(at)
+		}
+		for len(at.Replicas) < replicas {
+			to, ok := p.refuge(at, -1)
+			if !ok {
+				return nil, fmt.Errorf("%d replicas of partition %d of %s are asked for, and only %d brokers can have one",
+					replicas, at.Number, at.Topic, len(at.Replicas))
+			}
+			at.Replicas = append(at.Replicas, to)
+			at.topic.replicas[to]++
+			p.total.replicas[to]++
+		}
+	}
+	return p.moves(), nil
+}
+
+// shrink takes away the replica that is missed least.
+func (p *planner) shrink(at *placed) {
+	followers := at.Replicas[1:]
+	worst := slices.MaxFunc(followers, func(a, b int32) int {
+		return cmp.Or(
+			compareBool(p.leaving[a], p.leaving[b]),
+			cmp.Compare(p.inRack(at, a, a), p.inRack(at, b, b)),
+			cmp.Compare(at.topic.replicas[a], at.topic.replicas[b]),
+			cmp.Compare(p.total.replicas[a], p.total.replicas[b]),
+			cmp.Compare(a, b),
+		)
+	})
+	i := slices.Index(at.Replicas, worst)
+	at.Replicas = slices.Delete(at.Replicas, i, i+1)
+	at.topic.replicas[worst]--
+	p.total.replicas[worst]--
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}

@@ -153,6 +153,34 @@ func TestDrainImpossible(t *testing.T) {
 	}
 }
 
+// TestResize: up to five replicas and back to one, evenly, the preferred leaders staying where they are.
+func TestResize(t *testing.T) {
+	brokers := open(1, 2, 3, 4, 5)
+	partitions := append(clustered(1, 20, 3, 1, 2, 3), Partition{"zz", 0, []int32{1}})
+	for _, factor := range []int{4, 5, 2, 1} {
+		moves, err := Resize(brokers, partitions, []string{"t00"}, factor)
+		if err != nil || len(moves) != 20 {
+			t.Fatalf("%d moves, %v", len(moves), err)
+		}
+		have := map[int32]int{}
+		for i, m := range moves {
+			if len(m.To) != factor || m.To[0] != m.From[0] || m.Topic != "t00" || len(slices.Compact(slices.Sorted(slices.Values(m.To)))) != factor {
+				t.Errorf("%+v, want %d replicas", m, factor)
+			}
+			for _, id := range m.To {
+				have[id]++
+			}
+			partitions[i].Replicas = m.To
+		}
+		if factor == 4 && (have[4] != 10 || have[5] != 10) || factor == 2 && max(have[1], have[2], have[3], have[4], have[5]) > 10 {
+			t.Errorf("%d replicas: %v", factor, have)
+		}
+	}
+	if _, err := Resize(brokers, partitions, []string{"t00"}, 6); err == nil {
+		t.Error("six replicas on five brokers")
+	}
+}
+
 // TestRacks: no plan brings replicas into one rack that were in two.
 func TestRacks(t *testing.T) {
 	var brokers []Broker

@@ -22,6 +22,7 @@ func (b *Broker) describeLogDirs(_ context.Context, _ Client, req *kmsg.Describe
 	}
 	dir.Topics = []kmsg.DescribeLogDirsResponseDirTopic{}
 	img := b.Metadata.Image()
+	dir.IsCordoned = img.Cordoned(b.Node)
 	if req.Topics == nil {
 		for _, t := range img.SortedTopics() {
 			all := make([]int32, len(t.Partitions))
