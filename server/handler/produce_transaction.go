@@ -128,7 +128,7 @@ func (p *producing) addPartitions(ctx context.Context, h batch.Header, partition
 		var again []int
 		for k, i := range left {
 			errs[i] = answers[k]
-			if errors.Is(answers[k], kerr.ConcurrentTransactions) {
+			if errors.Is(answers[k], kerr.ConcurrentTransactions) && p.req.Version >= implicitProduceVersion {
 				again = append(again, i)
 			}
 		}

@@ -47,7 +47,7 @@ func (p *Partition) WriteMarker(m Marker) (*Append, error) {
 	if earlier, err := p.machine.endAhead(a); err != nil || earlier != nil {
 		return earlier, err
 	}
-	p.endVerification(m.ProducerID)
+	p.endVerification(&m)
 	a.proposal = g.Propose(batch.KindData, b)
 	return a, nil
 }

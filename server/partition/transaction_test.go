@@ -210,6 +210,27 @@ func TestMarkerInFlightIsSharedAndOrdered(t *testing.T) {
 	}
 }
 
+// With transaction version 2 the client may begin the next transaction before the markers of the last one are written. Its
+// verification then is not about the transaction that they end.
+func TestMarkerOfTheTransactionBefore(t *testing.T) {
+	for version, want := range map[int8]error{1: kerr.InvalidTxnState, 2: nil} {
+		f := newFixture(t, nil)
+		p := f.partition()
+		f.mustSend(transactional(t, 1, 0, 0, "a"))
+		b := transactional(t, 1, 1, 0, "b")
+		v, err := p.Verify(b.Header(), true)
+		if err != nil || v == nil {
+			t.Fatal(v, err)
+		}
+		f.mustMark(Marker{ProducerID: 1, ProducerEpoch: 1, Commit: true, TransactionVersion: version})
+		if _, err := p.Produce(b, v); !errors.Is(err, want) {
+			t.Errorf("transaction version %d: %v, want %v", version, err, want)
+		}
+		p.Release(b.Header(), v)
+		f.stop()
+	}
+}
+
 func TestVerificationKeepsTheOrder(t *testing.T) {
 	f := newFixture(t, nil)
 	p := f.partition()

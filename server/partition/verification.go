@@ -99,10 +99,14 @@ func (v *Verification) passed() {
 	}
 }
 
-// endVerification invalidates what is being asked about a producer: its transaction ends. The caller holds p.mu.
-func (p *Partition) endVerification(producerID int64) {
-	if v := p.verifying[producerID]; v != nil {
-		v.ended = true
-		delete(p.verifying, producerID)
+// endVerification invalidates what is being asked about the transaction that m ends. With transaction version 2 a marker has
+// the epoch of the transaction that comes next, which may be asked about already: a client need not wait for the markers.
+// The caller holds p.mu.
+func (p *Partition) endVerification(m *Marker) {
+	v := p.verifying[m.ProducerID]
+	if v == nil || v.epoch > m.ProducerEpoch || m.epochBump() && v.epoch == m.ProducerEpoch {
+		return
 	}
+	v.ended = true
+	delete(p.verifying, m.ProducerID)
 }
