@@ -1,8 +1,17 @@
 package log
 
 // Close flushes, records a clean shutdown and closes the files; slices that are out stay readable. A log that failed is
-// only closed: what it has in doubt is for the next Open. Closing again does nothing.
+// only closed: what it has in doubt is for the next Open. A compaction is stopped. Closing again does nothing.
 func (l *Log) Close() error {
+	l.mu.Lock()
+	l.closing = true
+	stop := l.stopCompaction
+	l.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	l.compactMu.Lock() // it writes files: nobody may open the directory anew before it is through
+	defer l.compactMu.Unlock()
 	l.adminMu.Lock()
 	defer l.adminMu.Unlock()
 	l.appendMu.Lock()

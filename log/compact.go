@@ -72,14 +72,37 @@ func (l *Log) CleanedTo() Offset {
 func (l *Log) Compact(ctx context.Context, a CompactArgs) (Compacted, error) {
 	l.compactMu.Lock()
 	defer l.compactMu.Unlock()
-	c := &compaction{log: l, args: a}
-	c.done = Compacted{From: l.CleanedTo(), To: a.To, BytesBefore: l.Size()}
-	err := c.run(ctx)
-	c.done.BytesAfter = l.Size()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c := &compaction{log: l, args: a, done: Compacted{To: a.To}}
+	err := l.beginCompaction(cancel)
+	if err == nil {
+		c.done.From, c.done.BytesBefore = l.CleanedTo(), l.Size()
+		err = c.run(ctx)
+		c.done.BytesAfter = l.Size()
+		l.endCompaction()
+	}
 	if err != nil {
 		return c.done, fmt.Errorf("compact %s: %w", l.dir, err)
 	}
 	return c.done, nil
+}
+
+// beginCompaction lets Close know how to stop the compaction, unless it was called.
+func (l *Log) beginCompaction(cancel context.CancelFunc) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing {
+		return ErrClosed
+	}
+	l.stopCompaction = cancel
+	return nil
+}
+
+func (l *Log) endCompaction() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stopCompaction = nil
 }
 
 // compaction is one run of Compact.

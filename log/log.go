@@ -1,6 +1,7 @@
 package log
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -87,8 +88,11 @@ type Log struct {
 	aborted     []AbortedTxn // not yet in a file, ordered by Last; never changed in place
 	lastAborted Offset       // Last of the last one known; -1 when there is none
 	failed      error
+	closing     bool // no compaction begins any more
 	closed      bool
-	recovery    Recovery
+	// stopCompaction cancels the compaction that is under way; nil when none is.
+	stopCompaction context.CancelFunc
+	recovery       Recovery
 
 	activity atomic.Uint64 // counts appends and reads, so that Tick can tell an idle log
 	idle     idleness      // guarded by adminMu

@@ -24,6 +24,7 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.followMetadata(background) })
 	wg.Go(func() { s.controller.Run(background) })
 	wg.Go(func() { s.manager.Run(background) })
+	wg.Go(func() { s.manager.RunCleaner(background) })
 	wg.Go(func() { s.leaders.announce(background, s.brokers, s.host.Call) })
 	wg.Go(func() { s.balancer.run(background) })
 	wg.Go(func() { s.disk.run(background) })

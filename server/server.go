@@ -122,12 +122,14 @@ func (s *Server) open() error {
 		Node: s.node, Dir: s.config.DataDir, FS: fs, Syncer: syncer, Host: s.host, Resolver: s.resolver,
 		Shards: s.coordinator, Logger: s.logger, Now: time.Now, RetentionCheck: s.config.RetentionCheck,
 		ProducerIDExpiry: s.config.ProducerIDExpiry, Rejoining: s.rejoining,
+		Cleaner:  cleanerConfig(s.config.Cleaner),
 		DiskFull: s.disk.full, OnLeadership: s.leaders.changed,
 	})
 	if err != nil {
 		return err
 	}
 	s.host.SetRepairer(s.manager)
+	s.host.Handle(partition.CleanedService, s.manager.ServeCleaned)
 	s.host.Handle(markersService, s.markerWriter().serve)
 	s.host.Handle(transactionsService, s.transactions().serve)
 	s.outages = newOutages(s.node, s.manager.OutOfService, s.logger)
@@ -317,6 +319,12 @@ func (s *Server) openListener() error {
 	var err error
 	s.listener, err = NewListener(c, dispatcher, s.logger)
 	return err
+}
+
+func cleanerConfig(c config.Cleaner) partition.CleanerConfig {
+	return partition.CleanerConfig{
+		Threads: c.CleanerThreads, Buffer: c.CleanerBuffer, Backoff: c.CleanerBackoff, BytesPerSecond: c.CleanerBytesPerSecond,
+	}
 }
 
 func groupConfig(c config.Groups, l config.Log) group.Config {

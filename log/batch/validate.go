@@ -27,6 +27,8 @@ type Summary struct {
 	MaxTimestamp int64
 	// MinTimestamp is the smallest timestamp of the records that have one, NoTimestamp when none has.
 	MinTimestamp int64
+	// WithoutKey is how many records have no key: a compacted topic does not take them.
+	WithoutKey int32
 }
 
 // Validate checks a batch that a producer sent, trusting nothing in it: that b is exactly one batch of format 2 with
@@ -69,7 +71,7 @@ func Validate(b []byte, limits Limits) (Summary, error) {
 	if w.minTimestamp == math.MaxInt64 {
 		w.minTimestamp = NoTimestamp
 	}
-	return Summary{Header: h, MaxTimestamp: w.maxTimestamp, MinTimestamp: w.minTimestamp}, nil
+	return Summary{Header: h, MaxTimestamp: w.maxTimestamp, MinTimestamp: w.minTimestamp, WithoutKey: w.withoutKey}, nil
 }
 
 // checkProduced checks the header fields of a client's batch.

@@ -13,6 +13,7 @@ import (
 type walk struct {
 	base         int64 // base timestamp
 	count        int32
+	withoutKey   int32
 	minTimestamp int64
 	maxTimestamp int64
 }
@@ -45,6 +46,9 @@ func (w *walk) record(p []byte, seq int32) error {
 	offset, i := varint(p, i)
 	if i < 0 || offset != int64(seq) {
 		return fmt.Errorf("%w: record %d has no or a wrong offset delta", ErrInvalidRecord, seq)
+	}
+	if n, _ := varint(p, i); n == -1 {
+		w.withoutKey++
 	}
 	i = skipBytes(p, i, true)
 	i = skipBytes(p, i, true)
@@ -164,13 +168,14 @@ func (b *bounded) skip(n int64) {
 	}
 }
 
-// bytes passes a length-prefixed field.
-func (b *bounded) bytes(nullable bool) {
+// bytes passes a length-prefixed field, and returns its length, which is -1 for null.
+func (b *bounded) bytes(nullable bool) int64 {
 	n := b.varint()
 	if n == -1 && nullable {
-		return
+		return n
 	}
 	b.skip(n)
+	return n
 }
 
 // large is record for one that does not fit the window.
@@ -180,7 +185,9 @@ func (w *walk) large(b *bounded, seq int32) error {
 	if b.err == nil && offset != int64(seq) {
 		return fmt.Errorf("%w: record %d has offset delta %d", ErrInvalidRecord, seq, offset)
 	}
-	b.bytes(true)
+	if b.bytes(true) == -1 {
+		w.withoutKey++
+	}
 	b.bytes(true)
 	headers := b.varint()
 	if headers < 0 || headers > b.left/2 {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +41,10 @@ func staticConfigs() []staticConfig {
 		{"group.max.size", typeInt, func(c *config.Config) string { return number(c.MaxGroupSize) }, "How many members a consumer group may have."},
 		{"group.min.session.timeout.ms", typeInt, func(c *config.Config) string { return millis(c.MinSessionTimeout) }, "The shortest session timeout, in ms, that a member of a consumer group may ask for."},
 		{"listeners", typeString, func(c *config.Config) string { return "PLAINTEXT://" + c.Listen }, "Where the broker listens for clients."},
+		{"log.cleaner.backoff.ms", typeLong, func(c *config.Config) string { return millis(c.CleanerBackoff) }, "How long, in ms, compaction rests when there is nothing to compact."},
+		{"log.cleaner.dedupe.buffer.size", typeLong, func(c *config.Config) string { return number(c.CleanerBuffer) }, "The memory, in bytes, of all compactions together."},
+		{"log.cleaner.io.max.bytes.per.second", typeDouble, func(c *config.Config) string { return bytesPerSecond(c.CleanerBytesPerSecond) }, "How much compaction reads and writes per second, in bytes."},
+		{"log.cleaner.threads", typeInt, func(c *config.Config) string { return number(int64(c.CleanerThreads)) }, "How many logs are compacted at once."},
 		{"log.dirs", typeString, func(c *config.Config) string { return c.DataDir }, "Where the broker keeps its data."},
 		{"log.retention.check.interval.ms", typeLong, func(c *config.Config) string { return millis(c.RetentionCheck) }, "How often, in ms, segments are looked at for deletion."},
 		{"max.connections", typeInt, func(c *config.Config) string { return number(c.MaxConnections) }, "How many clients may be connected."},
@@ -108,6 +113,14 @@ func topicDefaultDefs() []ConfigDef {
 }
 
 func number[T int | int16 | int32 | int64](n T) string { return strconv.FormatInt(int64(n), 10) }
+
+// bytesPerSecond shows no bound as Kafka does.
+func bytesPerSecond(rate float64) string {
+	if rate == 0 {
+		rate = math.MaxFloat64
+	}
+	return strings.Replace(strconv.FormatFloat(rate, 'G', -1, 64), "E+", "E", 1)
+}
 
 func millis(d time.Duration) string { return number(d.Milliseconds()) }
 

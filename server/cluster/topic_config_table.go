@@ -21,7 +21,7 @@ const maxLong = "9223372036854775807"
 var topicConfigs = newConfigTable([]ConfigDef{
 	{
 		Name: "cleanup.policy", Type: typeList, Default: "delete", Broker: "log.cleanup.policy", check: listOf("compact", "delete"),
-		Doc: "What happens to old segments: delete removes them by retention.ms and retention.bytes; compact keeps at least the last value of each key. Compaction is not built yet: a topic with compact alone keeps all its records. Empty keeps everything.",
+		Doc: "What happens to old segments: delete removes them by retention.ms and retention.bytes; compact keeps at least the last value of each key. Records of a topic with compact need a key. Empty keeps everything.",
 	},
 	{
 		Name: "compression.type", Type: typeString, Default: "producer", Broker: "compression.type",

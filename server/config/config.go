@@ -34,6 +34,8 @@ type Config struct {
 	Log    `koanf:",squash" yaml:",inline"`
 	Groups `koanf:",squash" yaml:",inline"`
 
+	Cleaner `koanf:",squash" yaml:",inline"`
+
 	Transactions `koanf:",squash" yaml:",inline"`
 }
 
@@ -64,6 +66,14 @@ type Log struct {
 	MinInsyncReplicas int32         `koanf:"min-insync-replicas" yaml:"min-insync-replicas"`       // min.insync.replicas
 	RetentionCheck    time.Duration `koanf:"log-retention-check" yaml:"log-retention-check"`       // log.retention.check.interval.ms
 	ProducerIDExpiry  time.Duration `koanf:"producer-id-expiration" yaml:"producer-id-expiration"` // producer.id.expiration.ms
+}
+
+// Cleaner configures log compaction.
+type Cleaner struct {
+	CleanerThreads        int           `koanf:"log-cleaner-threads" yaml:"log-cleaner-threads"`                                 // log.cleaner.threads
+	CleanerBuffer         int64         `koanf:"log-cleaner-dedupe-buffer" yaml:"log-cleaner-dedupe-buffer"`                     // log.cleaner.dedupe.buffer.size: bytes, of all threads together
+	CleanerBackoff        time.Duration `koanf:"log-cleaner-backoff" yaml:"log-cleaner-backoff"`                                 // log.cleaner.backoff.ms
+	CleanerBytesPerSecond float64       `koanf:"log-cleaner-io-max-bytes-per-second" yaml:"log-cleaner-io-max-bytes-per-second"` // log.cleaner.io.max.bytes.per.second; 0: no bound
 }
 
 // Groups configures consumer groups.
@@ -99,6 +109,7 @@ func Default() Config {
 			FlushMessages: 1, FlushMs: 1000, MaxMessageBytes: 1<<20 + 12, MinInsyncReplicas: 1,
 			RetentionCheck: 5 * time.Minute, ProducerIDExpiry: 24 * time.Hour,
 		},
+		Cleaner: Cleaner{CleanerThreads: 1, CleanerBuffer: 128 << 20, CleanerBackoff: 15 * time.Second},
 		Groups: Groups{
 			InitialRebalanceDelay: 100 * time.Millisecond, MinSessionTimeout: 6 * time.Second, MaxSessionTimeout: 30 * time.Minute,
 			MaxGroupSize: 10_000, OffsetsRetention: 7 * 24 * time.Hour, OffsetMetadataMax: 4096,

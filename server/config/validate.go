@@ -27,6 +27,7 @@ func (c *Config) Validate() error {
 	c.Limits.validate(&v)
 	c.Log.validate(&v)
 	v.check(c.MaxMessageBytes <= c.MaxRequestBytes, "message-max-bytes: %d: must be at most max-request-bytes, %d", c.MaxMessageBytes, c.MaxRequestBytes)
+	c.Cleaner.validate(&v)
 	c.Groups.validate(&v)
 	c.Transactions.validate(&v)
 	return errors.Join(v.errs...)
@@ -105,6 +106,14 @@ func (l *Log) validate(v *validation) {
 	v.atLeast("min-insync-replicas", int64(l.MinInsyncReplicas), 1)
 	v.positive("log-retention-check", l.RetentionCheck)
 	v.positive("producer-id-expiration", l.ProducerIDExpiry)
+}
+
+func (c *Cleaner) validate(v *validation) {
+	v.between("log-cleaner-threads", int64(c.CleanerThreads), 1, 64)
+	v.atLeast("log-cleaner-dedupe-buffer", c.CleanerBuffer/int64(max(c.CleanerThreads, 1)), 1<<20)
+	v.positive("log-cleaner-backoff", c.CleanerBackoff)
+	v.check(c.CleanerBytesPerSecond >= 0, "log-cleaner-io-max-bytes-per-second: %v: must not be negative; 0 sets no bound",
+		c.CleanerBytesPerSecond)
 }
 
 func (g *Groups) validate(v *validation) {

@@ -20,6 +20,8 @@ type machine struct {
 
 	mu        sync.Mutex // guards what follows against the leader's checks, which run beside Apply
 	producers *producerTable
+	// compaction is how far the log is to be compacted.
+	compaction compaction
 	// covered is used while a follower takes the entries that a shipped state covers: where the transactions among them
 	// began that have no marker among them yet, by producer id. Nil otherwise.
 	covered map[int64]log.Offset
@@ -51,6 +53,8 @@ func (m *machine) Apply(entries []raft.Entry) {
 			hw = max(hw, e.Header.NextOffset())
 		case batch.KindLogStart:
 			moved = m.moveLogStart(e.Payload, hw) || moved
+		case batch.KindCompaction:
+			m.compact(e.Payload)
 		}
 	}
 	stable := m.producers.stableBelow(hw)
@@ -116,11 +120,21 @@ func (m *machine) moveLogStart(payload []byte, hw log.Offset) bool {
 	return true
 }
 
-// machineVersion 1 knew no transactions.
-const machineVersion = 2
+// compact takes a decision about compaction.
+func (m *machine) compact(payload []byte) {
+	e, err := decodeCompaction(payload)
+	invariant.Check(err == nil, "compaction entry: %v", err)
+	m.compaction.apply(e)
+	if m.p.decisionApplied != nil {
+		m.p.decisionApplied()
+	}
+}
 
-// Snapshot encodes high watermark, log start offset, the transactions of covered entries, and the producers with their open
-// transactions.
+// machineVersion 1 knew no transactions, 2 no compaction.
+const machineVersion = 3
+
+// Snapshot encodes high watermark, log start offset, the transactions of covered entries, how far to compact, and the producers
+// with their open transactions.
 func (m *machine) Snapshot() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -128,6 +142,7 @@ func (m *machine) Snapshot() []byte {
 	b = binary.AppendVarint(b, int64(m.p.highWatermark()))
 	b = binary.AppendVarint(b, int64(m.p.logStartOffset()))
 	b = appendCovered(b, m.covered)
+	b = m.compaction.appendTo(b)
 	return m.producers.appendTo(b)
 }
 
@@ -137,6 +152,7 @@ var errMachineState = errors.New("malformed partition state")
 func (m *machine) Restore(state []byte) error {
 	table, hw, start := newProducerTable(), int64(0), int64(0)
 	var covered map[int64]log.Offset
+	var compact compaction
 	if len(state) > 0 {
 		version := state[0]
 		if version == 0 || version > machineVersion {
@@ -146,6 +162,9 @@ func (m *machine) Restore(state []byte) error {
 		hw, start = d.Varint(), d.Varint()
 		if version > 1 {
 			covered = decodeCovered(&d)
+		}
+		if version > 2 {
+			compact = decodeCompactionState(&d)
 		}
 		if d.Err != nil || start < 0 || hw < 0 {
 			return fmt.Errorf("%w: high watermark %d, log start %d", errMachineState, hw, start)
@@ -157,7 +176,7 @@ func (m *machine) Restore(state []byte) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.producers, m.covered = table, covered
+	m.producers, m.covered, m.compaction = table, covered, compact
 	clear(m.ahead)
 	if end := int64(m.p.plog.NextOffset()); hw > end {
 		hw = end // a leader's state, ahead of this log: see Reindex

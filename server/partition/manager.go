@@ -42,6 +42,7 @@ type ManagerConfig struct {
 	Now              func() time.Time
 	RetentionCheck   time.Duration // log.retention.check.interval.ms
 	ProducerIDExpiry time.Duration // producer.id.expiration.ms
+	Cleaner          CleanerConfig
 	// Rejoining says that this node starts with nothing in a cluster that may know it: it lost its data, or it is new. Every
 	// replica that is assigned to it joins its group, until Settle.
 	Rejoining bool
@@ -55,6 +56,7 @@ type ManagerConfig struct {
 type Manager struct {
 	ManagerConfig
 	logsDir string
+	cleaner *cleaner
 	image   atomic.Pointer[cluster.Image]
 
 	syncing sync.Mutex // one Sync at a time; guards the next two
@@ -83,6 +85,7 @@ func NewManager(c ManagerConfig) (*Manager, error) {
 		ManagerConfig: c, logsDir: path.Join(c.Dir, LogsDir), replicas: map[raft.GroupID]*replica{},
 		aside: map[raft.GroupID]setAside{}, asides: rand.Uint64() | 1, rejoining: c.Rejoining,
 	}
+	m.cleaner = newCleaner(m)
 	m.image.Store(cluster.NewImage())
 	if err := c.FS.MkdirAll(m.logsDir); err != nil {
 		return nil, fmt.Errorf("create %s: %w", m.logsDir, err)

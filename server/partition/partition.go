@@ -29,6 +29,10 @@ type Partition struct {
 	logStart atomic.Int64
 	waiters  waiters
 
+	// decisionApplied is told that a decision about compaction was applied; nil when nobody wants to know. It must not block.
+	decisionApplied func()
+	deciding        *raft.Proposal // the last decision that this leader made; used by the cleaner's goroutine only
+
 	mu        sync.Mutex              // orders produced batches and markers: held from the check to the proposal
 	verifying map[int64]*Verification // by producer id; guarded by mu
 	leading   raft.Leadership         // in whose term verifying and machine.ahead were filled; guarded by mu

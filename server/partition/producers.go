@@ -72,7 +72,7 @@ func (p *producer) append(h batch.Header) (began bool) {
 	}
 	p.batches = append(p.batches, sequencedBatch(h))
 	p.timestamp = h.MaxTimestamp
-	if h.IsTransactional() && !p.open() {
+	if h.IsTransactional() && h.Count > 0 && !p.open() { // compaction may leave an empty batch without its marker
 		p.txnStart = h.BaseOffset
 		return true
 	}

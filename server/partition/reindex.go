@@ -33,7 +33,7 @@ func (m *machine) Reindex(entries []raft.Entry) {
 		switch {
 		case e.Header.IsControl():
 			m.reindexMarker(e, hw)
-		case e.Header.IsTransactional():
+		case e.Header.IsTransactional() && e.Header.Count > 0: // compaction may leave an empty batch without its marker
 			if _, open := m.covered[e.Header.ProducerID]; !open {
 				m.covered[e.Header.ProducerID] = e.Header.BaseOffset
 			}

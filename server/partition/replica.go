@@ -89,7 +89,7 @@ func (m *Manager) start(r *replica, t *cluster.Topic, config cluster.TopicConfig
 func (m *Manager) newPartition(r *replica, t *cluster.Topic, config cluster.TopicConfig) *Partition {
 	p := &Partition{
 		Topic: t.Name, ID: r.id, now: m.Now, diskFull: m.DiskFull,
-		plog: r.plog, verifying: map[int64]*Verification{},
+		plog: r.plog, verifying: map[int64]*Verification{}, decisionApplied: m.cleaner.noticed,
 	}
 	p.config.Store(&config)
 	p.machine = newMachine(p)

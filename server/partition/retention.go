@@ -11,9 +11,13 @@ import (
 
 // logConfig is the part of a topic's configuration that its log needs.
 func logConfig(c cluster.TopicConfig) log.Config {
+	age := milliseconds(c.SegmentMs)
+	if c.CleanupCompact {
+		age = min(age, milliseconds(c.MaxCompactionLagMs)) // what is in the active segment is not compacted
+	}
 	return log.Config{
 		SegmentBytes:       c.SegmentBytes,
-		SegmentAge:         milliseconds(c.SegmentMs),
+		SegmentAge:         age,
 		IndexIntervalBytes: c.IndexIntervalBytes,
 		FlushEveryAppend:   c.FlushEveryAppend(),
 		FlushInterval:      milliseconds(c.FlushMs),

@@ -16,6 +16,10 @@ func (p *Partition) validate(b batch.Batch) (batch.Header, error) {
 	if err != nil {
 		return batch.Header{}, err
 	}
+	if c.CleanupCompact && s.WithoutKey > 0 {
+		return batch.Header{}, fmt.Errorf("%w: compacted topic cannot accept message without key in topic partition %s-%d",
+			kerr.InvalidRecord, p.Topic, p.ID.Partition)
+	}
 	now := p.now().UnixMilli()
 	switch {
 	case c.LogAppendTime:
