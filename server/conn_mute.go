@@ -1,8 +1,11 @@
 package server
 
 import (
+	"math"
 	"sync"
 	"time"
+
+	"balsa/server/quota"
 )
 
 // mute keeps a connection from being read from for a while (KIP-219): its client was told to wait, and is made to. The zero value
@@ -61,4 +64,24 @@ func (c *conn) holdUp(wait time.Duration) {
 		c.listener.logger.Debug("a connection that was held up is closed early", "peer", c.peer, "err", err)
 	}
 	c.cut()
+}
+
+// pace counts an accepted connection, and when more are accepted than perSecond, waits before the next one is: clients wait in the
+// kernel's queue meanwhile (KIP-612). It returns false when the listener closes.
+func (l *Listener) pace(perSecond float64) bool {
+	if math.IsInf(perSecond, 1) {
+		return true
+	}
+	wait := l.accepted.Use(quota.Key{Kind: quota.Connections}, perSecond, 1)
+	if wait <= 0 {
+		return true
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-l.ctx.Done():
+		return false
+	}
 }

@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"math"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"balsa/server/cluster"
+	"balsa/server/quota"
 )
 
 func TestMute(t *testing.T) {
@@ -62,6 +65,58 @@ func TestThrottledConnection(t *testing.T) {
 	if d := time.Since(begin); d < time.Duration(resp.ThrottleMillis-20)*time.Millisecond {
 		t.Errorf("answered after %v although muted for %d ms", d, resp.ThrottleMillis)
 	}
+}
+
+// TestChangedLimits: limits of connections count as soon as they change.
+func TestChangedLimits(t *testing.T) {
+	var limits atomic.Pointer[ConnectionLimits]
+	limits.Store(&ConnectionLimits{All: 1, PerIP: 10, PerSecond: 1000})
+	l, address, _ := serve(t, newFakeBroker(), func(c *ListenerConfig) {
+		c.Limits = func() ConnectionLimits { return *limits.Load() }
+	})
+	answered := func() bool {
+		c := dial(t, address)
+		c.send(1, versionsRequest())
+		_, _, err := receive(c)
+		return err == nil
+	}
+	if !answered() || answered() {
+		t.Error("one connection is allowed")
+	}
+	limits.Store(&ConnectionLimits{All: 2, PerIP: 10, PerSecond: 1000})
+	if !answered() || answered() {
+		t.Error("two connections are allowed")
+	}
+	limits.Store(&ConnectionLimits{All: 10, PerIP: 2, PerSecond: 1000})
+	if answered() {
+		t.Error("two connections of an address are allowed")
+	}
+	until(func() bool { return l.Connections() == 2 })
+}
+
+// TestPace: connections beyond the rate are accepted later, not refused.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Listener{accepted: quota.NewLimiter(time.Now)}
+		var cancel context.CancelFunc
+		l.ctx, cancel = context.WithCancel(t.Context())
+		begin := time.Now()
+		for range 120 { // 100 at once, and the others one every 100 ms
+			if !l.pace(10) {
+				t.Fatal("closed")
+			}
+		}
+		if d := time.Since(begin); d.Round(time.Millisecond) != 2*time.Second {
+			t.Errorf("120 connections in %v at 10 per second", d)
+		}
+		if l.pace(math.Inf(1)); time.Since(begin).Round(time.Millisecond) != 2*time.Second {
+			t.Error("waited without a limit")
+		}
+		time.AfterFunc(time.Millisecond, cancel)
+		if l.pace(0.001) {
+			t.Error("goes on although the listener closed")
+		}
+	})
 }
 
 // TestTooManyConnections: what an address opens beyond its quota is closed without an answer.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"balsa/internal/bytepool"
 	"balsa/server/handler"
+	"balsa/server/quota"
 )
 
 // ListenerConfig holds the limits of a Kafka listener. The names in comments are Kafka's broker configs.
@@ -32,6 +34,23 @@ type ListenerConfig struct {
 	// part never wait for each other only, and by freeRequest per connection. Batches whose answer was given up (request
 	// timeout) while they still replicate are bounded by their partition's Raft group instead.
 	QueuedMaxBytes int64
+	// Limits, if set, is asked at each connection for limits that can change, instead of MaxConnections and MaxConnectionsPerIP.
+	Limits func() ConnectionLimits
+}
+
+// ConnectionLimits bounds connections. The names in comments are Kafka's broker configs.
+type ConnectionLimits struct {
+	All       int     // max.connections
+	PerIP     int     // max.connections.per.ip
+	PerSecond float64 // max.connection.creation.rate
+}
+
+// limits returns what counts now.
+func (c *ListenerConfig) limits() ConnectionLimits {
+	if c.Limits != nil {
+		return c.Limits()
+	}
+	return ConnectionLimits{All: c.MaxConnections, PerIP: c.MaxConnectionsPerIP, PerSecond: math.Inf(1)}
 }
 
 // DefaultListenerConfig returns Kafka's defaults where Kafka has the setting.
@@ -74,6 +93,7 @@ type Listener struct {
 	logger     *slog.Logger
 	buffers    bytepool.Pool // of Produce requests
 	budget     *byteBudget   // of all connections' requests
+	accepted   *quota.Limiter
 
 	ctx    context.Context // ends all work of all connections
 	cancel context.CancelFunc
@@ -93,7 +113,8 @@ func NewListener(c ListenerConfig, dispatcher *handler.Dispatcher, logger *slog.
 	}
 	l := &Listener{
 		config: c, dispatcher: dispatcher, logger: logger, budget: newByteBudget(c.QueuedMaxBytes),
-		sockets: make(map[net.Listener]struct{}), conns: make(map[*conn]struct{}), perIP: make(map[string]int),
+		accepted: quota.NewLimiter(time.Now),
+		sockets:  make(map[net.Listener]struct{}), conns: make(map[*conn]struct{}), perIP: make(map[string]int),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l, nil
@@ -132,12 +153,16 @@ func (l *Listener) Serve(ln net.Listener) error {
 			continue
 		}
 		pause = 0
-		limit := l.add(nc)
+		limits := l.config.limits()
+		limit := l.add(nc, limits)
 		if limit != "" && limit != refusing {
 			l.logger.Warn("refusing connections", "limit", limit, "peer", nc.RemoteAddr().String(),
-				"max.connections", l.config.MaxConnections, "max.connections.per.ip", l.config.MaxConnectionsPerIP)
+				"max.connections", limits.All, "max.connections.per.ip", limits.PerIP)
 		}
 		refusing = limit
+		if !l.pace(limits.PerSecond) {
+			return nil
+		}
 	}
 }
 
@@ -158,15 +183,15 @@ func (l *Listener) isDraining() bool {
 }
 
 // add starts to serve nc, or closes it when there is no room; then it returns the name of the limit that was reached.
-func (l *Listener) add(nc net.Conn) (limit string) {
+func (l *Listener) add(nc net.Conn, limits ConnectionLimits) (limit string) {
 	ip := clientHost(nc.RemoteAddr())
 	wait := l.dispatcher.Connect(strings.TrimPrefix(ip, "/"))
 	l.mu.Lock()
 	switch {
 	case l.draining:
-	case len(l.conns) >= l.config.MaxConnections:
+	case len(l.conns) >= limits.All:
 		limit = "max.connections"
-	case l.perIP[ip] >= l.config.MaxConnectionsPerIP:
+	case l.perIP[ip] >= limits.PerIP:
 		limit = "max.connections.per.ip"
 	default:
 		l.start(newConn(l, nc), wait)

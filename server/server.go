@@ -316,6 +316,7 @@ func (s *Server) openListener() error {
 	c.MaxConnections, c.MaxRequestBytes = s.config.MaxConnections, int(s.config.MaxRequestBytes)
 	c.MaxConnectionsPerIP, c.QueuedMaxBytes = s.config.MaxConnectionsPerIP, s.config.QueuedMaxBytes
 	c.IdleTimeout, c.MaxInFlightRequests = s.config.ConnectionsMaxIdle, s.config.MaxInFlight
+	c.Limits = s.connectionLimits
 	var err error
 	s.listener, err = NewListener(c, dispatcher, s.logger)
 	return err

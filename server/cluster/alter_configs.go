@@ -13,12 +13,13 @@ import (
 	"balsa/raft"
 )
 
-// resource is something that has dynamic configs: a topic, a broker, all brokers, or a group.
+// resource is something that has dynamic configs: a topic, a broker, all brokers, a group, or a subscription to metrics.
 type resource struct {
 	scope  ConfigScope
 	topic  *Topic
 	broker raft.NodeID
 	group  string
+	metric string // subscription
 	table  *configTable
 	set    map[string]string // what is set now; not to be written to
 	check  func(map[string]string) *failure
@@ -35,6 +36,9 @@ func (d *Decider) findResource(img *Image, key resourceKey) (resource, *failure)
 	switch key.kind {
 	case kmsg.ConfigResourceTypeTopic:
 		t := img.TopicsByName[key.name]
+		if key.name == "" {
+			return resource{}, failf(kerr.InvalidRequest, "Default topic resources are not allowed.")
+		}
 		if t == nil {
 			if f := checkTopicName(key.name); f != nil {
 				return resource{}, f
@@ -61,8 +65,15 @@ func (d *Decider) findResource(img *Image, key resourceKey) (resource, *failure)
 			return resource{}, failf(kerr.InvalidRequest, "Default group resources are not allowed.")
 		}
 		return resource{scope: ScopeGroup, group: key.name, table: groupConfigs, set: img.GroupConfigs[key.name], check: checkGroupConfigs}, nil
+	case configResourceClientMetrics:
+		if key.name == "" {
+			return resource{}, failf(kerr.InvalidRequest, "Subscription name can't be empty")
+		}
+		return resource{
+			scope: ScopeClientMetrics, metric: key.name, table: clientMetricsConfigs, set: img.ClientMetrics[key.name], check: checkClientMetricsConfigs,
+		}, nil
 	}
-	return resource{}, failf(kerr.InvalidRequest, "Configs of resource type %v cannot be changed.", key.kind)
+	return resource{}, failf(kerr.InvalidRequest, "Unknown resource type %d", key.kind)
 }
 
 // brokerResource parses the name of a broker resource: its id, or nothing for all brokers.
@@ -72,7 +83,7 @@ func brokerResource(name string) (raft.NodeID, *failure) {
 	}
 	id, err := strconv.ParseInt(name, 10, 32)
 	if err != nil || id < 0 {
-		return 0, failf(kerr.InvalidRequest, "Broker id must be a number, but it is: %s", name)
+		return 0, failf(kerr.InvalidRequest, "Broker id must be an integer, but it is: %s", name)
 	}
 	return raft.NodeID(id), nil
 }
@@ -156,12 +167,15 @@ func (d *Decider) alter(img *Image, key resourceKey, times int, next func(resour
 	if f := res.check(configs); f != nil {
 		return nil, f
 	}
+	for name, value := range configs {
+		configs[name] = strings.TrimSpace(value)
+	}
 	return res.changes(configs), nil
 }
 
 // changes returns the records that lead from what is set to configs.
 func (r *resource) changes(configs map[string]string) []Record {
-	record := ConfigChanged{Scope: r.scope, Broker: r.broker, Group: r.group}
+	record := ConfigChanged{Scope: r.scope, Broker: r.broker, Group: r.group, Subscription: r.metric}
 	if r.topic != nil {
 		record.Topic = r.topic.ID
 	}
@@ -190,7 +204,7 @@ func replaced(requested []kmsg.AlterConfigsRequestResourceConfig) (map[string]st
 	configs := make(map[string]string, len(requested))
 	for _, c := range requested {
 		if _, twice := configs[c.Name]; twice {
-			return nil, duplicateKey(c.Name)
+			return nil, duplicateKey()
 		}
 		if c.Value == nil {
 			return nil, failf(kerr.InvalidRequest, "Null value not supported for : %s", c.Name)
@@ -200,8 +214,8 @@ func replaced(requested []kmsg.AlterConfigsRequestResourceConfig) (map[string]st
 	return configs, nil
 }
 
-func duplicateKey(name string) *failure {
-	return failf(kerr.InvalidRequest, "Error due to duplicate config keys : %s", name)
+func duplicateKey() *failure {
+	return failf(kerr.InvalidRequest, "Error due to duplicate config keys")
 }
 
 // incremented applies the operations of a request to what a resource has set.
@@ -211,14 +225,11 @@ func (d *Decider) incremented(res resource, ops []kmsg.IncrementalAlterConfigsRe
 	named := make(map[string]bool, len(ops))
 	for _, op := range ops {
 		if named[op.Name] {
-			return nil, duplicateKey(op.Name)
+			return nil, duplicateKey()
 		}
 		named[op.Name] = true
 		if op.Op == kmsg.IncrementalAlterConfigOpDelete {
-			// As in Kafka, a key may be removed that does not exist, perhaps because an earlier release had it.
-			if f := checkDynamic(res, op.Name); f != nil {
-				return nil, f
-			}
+			// As in Kafka, any key may be removed: one that cannot be set is not set, perhaps because an earlier release had it.
 			delete(configs, op.Name)
 			continue
 		}
@@ -241,20 +252,9 @@ func (d *Decider) incremented(res resource, ops []kmsg.IncrementalAlterConfigsRe
 // checkDynamic refuses the keys of a broker that cannot change while it runs.
 func checkDynamic(res resource, name string) *failure {
 	if def := res.table.byName[name]; def != nil && res.scope == ScopeBroker && !def.Dynamic {
-		return failf(kerr.InvalidRequest, "Cannot update these configs dynamically: %s", name)
+		return failf(kerr.InvalidRequest, "Cannot update these configs dynamically: [%s]", name)
 	}
 	return nil
-}
-
-func (r *resource) what() string {
-	switch r.scope {
-	case ScopeTopic:
-		return "topic"
-	case ScopeBroker:
-		return "broker"
-	default:
-		return "group"
-	}
 }
 
 // editList appends to a LIST config or subtracts from it. A list that is not set starts as its default.
@@ -262,14 +262,11 @@ func (d *Decider) editList(res resource, op kmsg.IncrementalAlterConfigsRequestR
 	if f := checkDynamic(res, op.Name); f != nil {
 		return "", f
 	}
-	def := res.table.byName[op.Name]
-	if def == nil {
-		return "", failf(kerr.InvalidConfig, "%v", res.table.unknown(res.what(), op.Name))
-	}
 	if op.Op != kmsg.IncrementalAlterConfigOpAppend && op.Op != kmsg.IncrementalAlterConfigOpSubtract {
 		return "", failf(kerr.InvalidRequest, "Unknown operation %d for config %s", op.Op, op.Name)
 	}
-	if def.Type != kmsg.ConfigTypeList {
+	def := res.table.byName[op.Name]
+	if def == nil || def.Type != kmsg.ConfigTypeList {
 		return "", failf(kerr.InvalidConfig, "Can't %s to key %s because its type is not LIST.", op.Op, op.Name)
 	}
 	current, set := res.set[op.Name]

@@ -8,20 +8,28 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// alterClientQuotas answers AlterClientQuotas. Each entity succeeds or fails by itself, and is dealt with once.
+// alterClientQuotas answers AlterClientQuotas. Each entity succeeds or fails by itself; one that is named twice fails.
 func (d *Decider) alterClientQuotas(img *Image, req *kmsg.AlterClientQuotasRequest) Decision {
 	resp := req.ResponseKind().(*kmsg.AlterClientQuotasResponse)
 	var records []Record
-	seen := make(map[QuotaEntity]bool, len(req.Entries))
+	times := make(map[QuotaEntity]int, len(req.Entries))
+	for i := range req.Entries {
+		if entity, f := quotaEntityOf(req.Entries[i].Entity); f == nil {
+			times[entity]++
+		}
+	}
 	for i := range req.Entries {
 		asked := &req.Entries[i]
 		entity, f := quotaEntityOf(asked.Entity)
 		var changes []Record
-		if f == nil && seen[entity] {
-			f = failf(kerr.InvalidRequest, "Ignoring duplicate entity %v", entity)
-		}
-		if f == nil {
-			seen[entity] = true
+		switch {
+		case f != nil:
+		case times[entity] == 0:
+			continue // answered as a duplicate before
+		case times[entity] > 1:
+			f = duplicateQuota(entity)
+			times[entity] = 0
+		default:
 			changes, f = quotaChanges(img, entity, asked.Ops)
 		}
 		records = append(records, changes...)
@@ -71,13 +79,17 @@ func echoEntity(names []kmsg.AlterClientQuotasRequestEntryEntity) []kmsg.AlterCl
 	return echo
 }
 
+func duplicateQuota(e QuotaEntity) *failure {
+	return failf(kerr.InvalidRequest, "Ignoring duplicate entity %v", e)
+}
+
 // quotaChanges returns the records of what is asked for one entity.
 func quotaChanges(img *Image, entity QuotaEntity, ops []kmsg.AlterClientQuotasRequestEntryOp) ([]Record, *failure) {
 	var records []Record
 	named := make(map[string]bool, len(ops))
 	for _, op := range ops {
 		if named[op.Key] {
-			return nil, failf(kerr.InvalidRequest, "Duplicate quota %s of %v", op.Key, entity)
+			return nil, duplicateQuota(entity)
 		}
 		named[op.Key] = true
 		current, set := img.Quotas[entity][op.Key]

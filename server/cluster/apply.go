@@ -32,6 +32,8 @@ type builder struct {
 	ownTopicConfigs    map[TopicID]bool
 	ownConfigsOfBroker map[raft.NodeID]bool
 	ownConfigsOfGroup  map[string]bool
+	ownClientMetrics   bool
+	ownConfigsOfMetric map[string]bool
 	ownPartitions      map[TopicID]bool
 	ownUnregistered    bool
 	ownFeatures        bool
@@ -45,6 +47,7 @@ func newBuilder(from *Image) *builder {
 		ownTopicConfigs:    map[TopicID]bool{},
 		ownConfigsOfBroker: map[raft.NodeID]bool{},
 		ownConfigsOfGroup:  map[string]bool{},
+		ownConfigsOfMetric: map[string]bool{},
 		ownPartitions:      map[TopicID]bool{},
 		ownQuotasOf:        map[QuotaEntity]bool{},
 	}
@@ -174,6 +177,11 @@ func (b *builder) configChanged(r ConfigChanged) {
 		own(&b.image.GroupConfigs, &b.ownGroupConfigs)
 		setOrDelete(b.image.GroupConfigs, r.Group, changed(b.image.GroupConfigs[r.Group], b.ownConfigsOfGroup[r.Group], r))
 		b.ownConfigsOfGroup[r.Group] = true
+	case ScopeClientMetrics:
+		own(&b.image.ClientMetrics, &b.ownClientMetrics)
+		setOrDelete(b.image.ClientMetrics, r.Subscription,
+			changed(b.image.ClientMetrics[r.Subscription], b.ownConfigsOfMetric[r.Subscription], r))
+		b.ownConfigsOfMetric[r.Subscription] = true
 	default:
 		invariant.Check(false, "config of unknown scope %d", r.Scope)
 	}

@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,9 +13,10 @@ import (
 	"balsa/server/config"
 )
 
-// brokerConfigs is what DescribeConfigs shows of a broker: its static configuration under Kafka's names, and the defaults of
-// topic configs, which alone can be changed while it runs.
-var brokerConfigs = newConfigTable(append(append(staticBrokerDefs(), topicDefaultDefs()...), cordonDef()))
+// brokerConfigs is what DescribeConfigs shows of a broker: its static configuration under Kafka's names, the defaults of topic and
+// group configs, and what else can be changed while it runs.
+var brokerConfigs = newConfigTable(slices.Concat(staticBrokerDefs(), defaultDefs(topicConfigs, "topic"), defaultDefs(groupConfigs, "group"),
+	dynamicBrokerDefs(), fixedBrokerDefs(), []ConfigDef{cordonDef()}))
 
 // staticConfig is a broker config whose value comes from config.Config.
 type staticConfig struct {
@@ -24,7 +26,7 @@ type staticConfig struct {
 	doc   string
 }
 
-// staticConfigs returns what can be changed only by a restart. Keys that are defaults of topic configs are in staticTopicDefaults.
+// staticConfigs returns what can be changed only by a restart, except for dynamicStatics. Keys that are defaults of topic configs are in staticTopicDefaults.
 func staticConfigs() []staticConfig {
 	return []staticConfig{
 		{"advertised.listeners", typeString, func(c *config.Config) string { return "PLAINTEXT://" + c.Advertised() }, "Where clients connect."},
@@ -92,21 +94,23 @@ func staticBrokerDefs() []ConfigDef {
 	defaults := config.Default()
 	var defs []ConfigDef
 	for _, s := range staticConfigs() {
-		defs = append(defs, ConfigDef{Name: s.name, Type: s.kind, Default: s.value(&defaults), Doc: s.doc})
+		check, dynamic := dynamicStatics()[s.name]
+		defs = append(defs, ConfigDef{Name: s.name, Type: s.kind, Default: s.value(&defaults), Doc: s.doc, Dynamic: dynamic, check: check})
 	}
 	return defs
 }
 
-// topicDefaultDefs derives the broker configs that are topic configs' defaults.
-func topicDefaultDefs() []ConfigDef {
+// defaultDefs derives the broker configs that are the defaults of the configs of topics or groups. In Kafka those of groups need a
+// restart.
+func defaultDefs(table *configTable, what string) []ConfigDef {
 	var defs []ConfigDef
-	for _, d := range topicConfigs.sorted {
+	for _, d := range table.sorted {
 		if d.Broker == "" {
 			continue
 		}
 		b := *d
 		b.Name, b.Broker, b.Dynamic = d.Broker, "", true
-		b.Doc = fmt.Sprintf("The default of the topic config %s. %s", d.Name, d.Doc)
+		b.Doc = fmt.Sprintf("The default of the %s config %s. %s", what, d.Name, d.Doc)
 		defs = append(defs, b)
 	}
 	return defs

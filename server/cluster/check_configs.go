@@ -8,7 +8,7 @@ import (
 
 // checkTopicConfigs checks the explicit configs of a topic, each by itself and together.
 func checkTopicConfigs(configs map[string]string) *failure {
-	if f := checkEach(topicConfigs, "topic", configs); f != nil {
+	if f := checkEach(topicConfigs, kerr.InvalidConfig, "topic", configs); f != nil {
 		return f
 	}
 	if strings.EqualFold(strings.TrimSpace(configs["remote.storage.enable"]), "true") {
@@ -25,25 +25,26 @@ func checkTopicConfigs(configs map[string]string) *failure {
 func checkBrokerConfigs(configs map[string]string) *failure {
 	for _, name := range sortedKeys(configs) {
 		if d := brokerConfigs.byName[name]; d != nil && !d.Dynamic {
-			return failf(kerr.InvalidRequest, "Cannot update these configs dynamically: %s", name)
+			return failf(kerr.InvalidRequest, "Cannot update these configs dynamically: [%s]", name)
 		}
 	}
-	return checkEach(brokerConfigs, "broker", configs)
+	return checkEach(brokerConfigs, kerr.InvalidRequest, "broker", configs)
 }
 
 func checkGroupConfigs(configs map[string]string) *failure {
-	return checkEach(groupConfigs, "group", configs)
+	return checkEach(groupConfigs, kerr.InvalidConfig, "group", configs)
 }
 
-// checkEach goes in the order of the names, so that the same request always gets the same answer.
-func checkEach(table *configTable, what string, configs map[string]string) *failure {
+// checkEach goes in the order of the names, so that the same request always gets the same answer. An invalid value is answered with
+// the code invalid, which depends on who checks it in Kafka; a name that nobody knows is always INVALID_CONFIG.
+func checkEach(table *configTable, invalid *kerr.Error, what string, configs map[string]string) *failure {
 	for _, name := range sortedKeys(configs) {
 		d := table.byName[name]
 		if d == nil {
 			return failf(kerr.InvalidConfig, "%v", table.unknown(what, name))
 		}
 		if err := d.Validate(configs[name]); err != nil {
-			return failf(kerr.InvalidConfig, "%v", err)
+			return failf(invalid, "%v", err)
 		}
 	}
 	return nil

@@ -58,6 +58,11 @@ var goldenRecords = []struct {
 		ConfigChanged{Scope: ScopeGroup, Group: "g", Key: "k", Value: value("")},
 		"06 01 07 20 0167 016b 01 00",
 	},
+	{
+		"subscription config",
+		ConfigChanged{Scope: ScopeClientMetrics, Subscription: "m", Key: "k", Value: value("1")},
+		"06 01 08 10 016d 016b 01 0131",
+	},
 	{"producer ids", ProducerIDsAllocated{1000}, "07 01 02 d00f"},
 	{
 		"partition moves",

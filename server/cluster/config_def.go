@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -38,44 +39,58 @@ func (d *ConfigDef) Validate(value string) error {
 		return fmt.Errorf("The value of configuration %s is longer than %d bytes", d.Name, maxConfigValueLen) //nolint:staticcheck // shown to clients
 	}
 	value = strings.TrimSpace(value)
-	if err := wellFormed(d.Type, value); err != nil {
-		return fmt.Errorf("Invalid value %s for configuration %s: %w", value, d.Name, err) //nolint:staticcheck // shown to clients as Kafka words it
+	err := wellFormed(d.Type, value)
+	if err == nil && d.check != nil {
+		err = d.check(value)
 	}
-	if d.check == nil {
+	if err == nil {
 		return nil
 	}
-	if err := d.check(value); err != nil {
-		return fmt.Errorf("Invalid value %s for configuration %s: %w", value, d.Name, err) //nolint:staticcheck // as above
+	if part := (*partError)(nil); errors.As(err, &part) {
+		value = part.part
 	}
-	return nil
+	return fmt.Errorf("Invalid value %s for configuration %s: %w", value, d.Name, err) //nolint:staticcheck // shown to clients as Kafka words it
 }
+
+// partError says which part of a value is wrong.
+type partError struct {
+	part string
+	err  error
+}
+
+func (e *partError) Error() string { return e.err.Error() }
+func (e *partError) Unwrap() error { return e.err }
 
 func wellFormed(t kmsg.ConfigType, value string) error {
 	switch t {
 	case kmsg.ConfigTypeBoolean:
 		if !strings.EqualFold(value, "true") && !strings.EqualFold(value, "false") {
-			return fmt.Errorf("must be true or false")
+			return fmt.Errorf("Expected value to be either true or false") //nolint:staticcheck // shown to clients as Kafka words it
 		}
 	case kmsg.ConfigTypeShort:
-		return parsesAs(value, 16)
+		return parsesAs(t, value, 16)
 	case kmsg.ConfigTypeInt:
-		return parsesAs(value, 32)
+		return parsesAs(t, value, 32)
 	case kmsg.ConfigTypeLong:
-		return parsesAs(value, 64)
+		return parsesAs(t, value, 64)
 	case kmsg.ConfigTypeDouble:
 		if f, err := strconv.ParseFloat(value, 64); err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
-			return fmt.Errorf("must be a number")
+			return notANumber(t)
 		}
 	default: // strings and lists have no form of their own
 	}
 	return nil
 }
 
-func parsesAs(value string, bits int) error {
+func parsesAs(t kmsg.ConfigType, value string, bits int) error {
 	if _, err := strconv.ParseInt(value, 10, bits); err != nil {
-		return fmt.Errorf("must be a whole number of %d bits", bits)
+		return notANumber(t)
 	}
 	return nil
+}
+
+func notANumber(t kmsg.ConfigType) error {
+	return fmt.Errorf("Not a number of type %s", t) //nolint:staticcheck // shown to clients as Kafka words it
 }
 
 // atLeast, between: checks of values that are well-formed whole numbers already.
@@ -88,29 +103,36 @@ func between(least, most int64) func(string) error {
 		case err != nil:
 			return err
 		case n < least:
-			return fmt.Errorf("must be at least %d", least)
+			return fmt.Errorf("Value must be at least %d", least) //nolint:staticcheck // shown to clients as Kafka words it
 		case n > most:
-			return fmt.Errorf("must be at most %d", most)
+			return fmt.Errorf("Value must be no more than %d", most) //nolint:staticcheck // as above
 		}
 		return nil
 	}
 }
 
-// orExactly allows one value besides those that check allows.
-func orExactly(value string, check func(string) error) func(string) error {
-	return func(v string) error {
-		if v == value {
-			return nil
+// betweenOr allows one value besides a range.
+func betweenOr(least, most, also int64) func(string) error {
+	check := between(least, most)
+	return func(value string) error {
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err == nil && n != also && check(value) != nil {
+			return fmt.Errorf("Value must be between %d and %d or equal to %d", least, most, also) //nolint:staticcheck // shown to clients as Kafka words it
 		}
-		return check(v)
+		return err
 	}
 }
 
 func betweenFloats(least, most float64) func(string) error {
 	return func(value string) error {
 		f, err := strconv.ParseFloat(value, 64)
-		if err != nil || f < least || f > most {
-			return fmt.Errorf("must be between %v and %v", least, most)
+		switch {
+		case err != nil:
+			return err
+		case f < least:
+			return fmt.Errorf("Value must be at least %v", least) //nolint:staticcheck // shown to clients as Kafka words it
+		case f > most:
+			return fmt.Errorf("Value must be no more than %v", most) //nolint:staticcheck // as above
 		}
 		return nil
 	}
@@ -119,7 +141,7 @@ func betweenFloats(least, most float64) func(string) error {
 func oneOf(allowed ...string) func(string) error {
 	return func(value string) error {
 		if !slices.Contains(allowed, value) {
-			return fmt.Errorf("must be one of: %s", strings.Join(allowed, ", "))
+			return fmt.Errorf("String must be one of: %s", strings.Join(allowed, ", ")) //nolint:staticcheck // shown to clients as Kafka words it
 		}
 		return nil
 	}
@@ -130,25 +152,29 @@ func listOf(allowed ...string) func(string) error {
 	return func(value string) error {
 		for _, item := range splitList(value) {
 			if err := check(item); err != nil {
-				return fmt.Errorf("each item %w", err)
+				return &partError{item, err}
 			}
 		}
 		return nil
 	}
 }
 
-// throttledReplicas allows * or a list of partition:broker, as Kafka's ThrottledReplicaListValidator.
-func throttledReplicas(value string) error {
-	if value == "*" {
+// throttledReplicas allows * or a list of partition:broker, as Kafka's ThrottledReplicaListValidator, in the config with that name.
+func throttledReplicas(name string) func(string) error {
+	return func(value string) error {
+		if value == "*" {
+			return nil
+		}
+		items := splitList(value)
+		for _, item := range items {
+			partition, broker, ok := strings.Cut(item, ":")
+			if !ok || parsesAs(typeInt, partition, 32) != nil || parsesAs(typeInt, broker, 32) != nil {
+				return &partError{"[" + strings.Join(items, ", ") + "]", fmt.Errorf("%s must be the literal '*' or a list of replicas "+
+					"in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...", name)}
+			}
+		}
 		return nil
 	}
-	for _, item := range splitList(value) {
-		partition, broker, ok := strings.Cut(item, ":")
-		if !ok || parsesAs(partition, 32) != nil || parsesAs(broker, 32) != nil {
-			return fmt.Errorf("must be * or a list of partition:broker")
-		}
-	}
-	return nil
 }
 
 // isoDuration is the part of ISO 8601 that Java's Duration.parse accepts, without a sign.
@@ -163,7 +189,7 @@ func shareOffsetReset(value string) error {
 	if ok && isoDuration.MatchString(d) && !strings.HasSuffix(d, "T") && d != "P" {
 		return nil
 	}
-	return fmt.Errorf("must be latest, earliest, or by_duration:<duration>, such as by_duration:PT1H")
+	return fmt.Errorf("It must be latest, earliest, or by_duration:<duration>, such as by_duration:PT1H")
 }
 
 // splitList splits a LIST value at commas, without spaces around items; the empty value has no items.

@@ -20,6 +20,9 @@ func (r *Resolver) DescribeConfigs(img *Image, req *kmsg.DescribeConfigsRequest)
 		configs, f := r.describe(img, asked)
 		answer := kmsg.NewDescribeConfigsResponseResource()
 		answer.ResourceType, answer.ResourceName, answer.ErrorCode, answer.ErrorMessage = asked.ResourceType, asked.ResourceName, f.code(), f.text()
+		if f == nil {
+			answer.ErrorMessage = kmsg.StringPtr("") // as Kafka
+		}
 		answer.Configs = []kmsg.DescribeConfigsResponseResourceConfig{}
 		for _, c := range configs {
 			if asked.ConfigNames == nil || slices.Contains(asked.ConfigNames, c.def.Name) {
@@ -65,9 +68,14 @@ func (r *Resolver) describe(img *Image, asked *kmsg.DescribeConfigsRequestResour
 		if asked.ResourceName == "" {
 			return nil, failf(kerr.InvalidRequest, "Group name must not be empty")
 		}
-		return describeTable(groupConfigs, func(d *ConfigDef) []level { return groupLevels(img, asked.ResourceName, d) }), nil
+		return describeTable(groupConfigs, func(d *ConfigDef) []level { return r.groupLevels(img, asked.ResourceName, d) }), nil
+	case configResourceClientMetrics:
+		if asked.ResourceName == "" {
+			return nil, failf(kerr.InvalidRequest, "Client metrics subscription name must not be empty")
+		}
+		return describeTable(clientMetricsConfigs, func(d *ConfigDef) []level { return metricsLevels(img, asked.ResourceName, d) }), nil
 	}
-	return nil, failf(kerr.InvalidRequest, "Unsupported resource type: %v", asked.ResourceType)
+	return nil, failf(kerr.InvalidRequest, "Unknown resource type %d", asked.ResourceType)
 }
 
 func describeTable(table *configTable, levels func(*ConfigDef) []level) []described {
@@ -109,6 +117,9 @@ func (c *described) answer(req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfig
 	a.ConfigSynonyms = []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym{}
 	if req.IncludeSynonyms {
 		for _, l := range c.levels {
+			if l.name == "" {
+				continue
+			}
 			s := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
 			s.Name, s.Value, s.Source = l.name, kmsg.StringPtr(l.value), l.source
 			a.ConfigSynonyms = append(a.ConfigSynonyms, s)

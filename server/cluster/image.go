@@ -65,7 +65,8 @@ type Image struct {
 	TopicsByName  map[string]*Topic                 // without CoordinatorTopic
 	BrokerConfigs map[raft.NodeID]map[string]string // raft.NoNode: cluster-wide defaults
 	GroupConfigs  map[string]map[string]string
-	NextProducer  int64 // first producer id not yet handed out in a block
+	ClientMetrics map[string]map[string]string // configs of subscriptions to clients' metrics (KIP-714)
+	NextProducer  int64                        // first producer id not yet handed out in a block
 	// Unregistered are the brokers that were removed from the cluster and did not come back: they hold no replicas, not even if
 	// they are among the initial brokers.
 	Unregistered map[raft.NodeID]bool
@@ -81,6 +82,7 @@ func NewImage() *Image {
 		TopicsByName:  map[string]*Topic{},
 		BrokerConfigs: map[raft.NodeID]map[string]string{},
 		GroupConfigs:  map[string]map[string]string{},
+		ClientMetrics: map[string]map[string]string{},
 		Unregistered:  map[raft.NodeID]bool{},
 		Features:      map[string]int16{},
 		Quotas:        map[QuotaEntity]map[string]float64{},

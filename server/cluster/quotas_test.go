@@ -87,10 +87,15 @@ func TestAlterClientQuotasTwice(t *testing.T) {
 		req.Entries = append(req.Entries, e)
 	}
 	resp := w.do(req).(*kmsg.AlterClientQuotasResponse)
-	if resp.Entries[0].ErrorCode != 0 || resp.Entries[1].ErrorCode != kerr.InvalidRequest.Code {
+	if len(resp.Entries) != 1 || resp.Entries[0].ErrorCode != kerr.InvalidRequest.Code || len(w.image.Quotas) != 0 {
 		t.Errorf("%+v", resp.Entries)
 	}
-	req.ValidateOnly, req.Entries = true, req.Entries[1:]
+	req.Entries = req.Entries[:1]
+	if resp := w.do(req).(*kmsg.AlterClientQuotasResponse); resp.Entries[0].ErrorCode != 0 {
+		t.Errorf("%+v", resp.Entries)
+	}
+	req.ValidateOnly = true
+	req.Entries[0].Ops[0].Value = 7
 	if resp := w.do(req).(*kmsg.AlterClientQuotasResponse); resp.Entries[0].ErrorCode != 0 {
 		t.Errorf("%+v", resp.Entries)
 	}

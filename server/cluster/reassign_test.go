@@ -268,8 +268,8 @@ func TestCordon(t *testing.T) {
 		code       int16
 	}{
 		{"", "cordoned.log.dirs=*", kerr.InvalidRequest.Code},
-		{"1", "cordoned.log.dirs=/data", kerr.InvalidConfig.Code},
-		{"1", "cordoned.log.dirs=*,/data", kerr.InvalidConfig.Code},
+		{"1", "cordoned.log.dirs=/data", kerr.InvalidRequest.Code},
+		{"1", "cordoned.log.dirs=*,/data", kerr.InvalidRequest.Code},
 		{"1", "cordoned.log.dirs=", 0},
 		{"1", "cordoned.log.dirs+=*", 0},
 	} {

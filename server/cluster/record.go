@@ -41,15 +41,18 @@ type PartitionsAdded struct {
 	Partitions []Partition
 }
 
-// ConfigChanged says that one dynamic config was set, or removed (Value nil). Exactly one of Topic, Broker and Group
-// applies, as Scope says.
+// ConfigChanged says that one dynamic config was set, or removed (Value nil). Exactly one of Topic, Broker, Group
+// and Subscription applies, as Scope says.
 type ConfigChanged struct {
 	Scope  ConfigScope
 	Topic  TopicID
 	Broker raft.NodeID // raft.NoNode: the default of all brokers
 	Group  string
-	Key    string
-	Value  *string
+	// Subscription is the name of a subscription to clients' metrics.
+	Subscription string
+
+	Key   string
+	Value *string
 }
 
 // ConfigScope says what a config belongs to.
@@ -60,6 +63,8 @@ const (
 	ScopeTopic  ConfigScope = 2
 	ScopeBroker ConfigScope = 4
 	ScopeGroup  ConfigScope = 32
+
+	ScopeClientMetrics ConfigScope = 16
 )
 
 // ProducerIDsAllocated says that all producer ids below Next are taken.

@@ -226,6 +226,8 @@ func (e *encoder) configChanged(r ConfigChanged) {
 		e.Varint(int64(r.Broker))
 	case ScopeGroup:
 		e.Str(r.Group)
+	case ScopeClientMetrics:
+		e.Str(r.Subscription)
 	default:
 		invariant.Check(false, "config of unknown scope %d", r.Scope)
 	}
@@ -247,6 +249,8 @@ func (d *decoder) configChanged() ConfigChanged {
 		r.Broker = raft.NodeID(d.I32())
 	case ScopeGroup:
 		r.Group = d.Str()
+	case ScopeClientMetrics:
+		r.Subscription = d.Str()
 	default:
 		d.Fail(fmt.Errorf("config of unknown scope %d", r.Scope))
 	}

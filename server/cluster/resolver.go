@@ -31,7 +31,7 @@ func NewResolver(c *config.Config) *Resolver {
 
 // level is a value of a config on one of its levels.
 type level struct {
-	name   string // on this level: a topic's retention.ms is log.retention.ms of the broker
+	name   string // on this level: a topic's retention.ms is log.retention.ms of the broker; empty: not shown as a synonym
 	value  string
 	source kmsg.ConfigSource
 }
@@ -65,7 +65,7 @@ func (r *Resolver) topicLevels(img *Image, t *Topic, d *ConfigDef) []level {
 		}
 	}
 	if d.Broker == "" {
-		return append(levels, level{d.Name, d.Default, kmsg.ConfigSourceDefaultConfig})
+		return append(levels, level{"", d.Default, kmsg.ConfigSourceDefaultConfig})
 	}
 	return append(levels, r.brokerLevels(img, brokerConfigs.byName[d.Broker])...)
 }
@@ -92,13 +92,32 @@ func (r *Resolver) BrokerValue(img *Image, name string) string {
 	return r.brokerLevels(img, d)[0].value
 }
 
+// GroupValue returns the effective value of a group config: the group's own, or what it is by default.
+func (r *Resolver) GroupValue(img *Image, group, name string) string {
+	d := groupConfigs.byName[name]
+	invariant.Check(d != nil, "no group config is called %q", name)
+	return r.groupLevels(img, group, d)[0].value
+}
+
 // groupLevels returns all values of a group config, the effective one first.
-func groupLevels(img *Image, group string, d *ConfigDef) []level {
+func (r *Resolver) groupLevels(img *Image, group string, d *ConfigDef) []level {
 	var levels []level
 	if v, ok := img.GroupConfigs[group][d.Name]; ok {
 		levels = append(levels, level{d.Name, v, kmsg.ConfigSourceGroupConfig})
 	}
-	return append(levels, level{d.Name, d.Default, kmsg.ConfigSourceDefaultConfig})
+	if d.Broker == "" {
+		return append(levels, level{d.Name, d.Default, kmsg.ConfigSourceDefaultConfig})
+	}
+	return append(levels, r.brokerLevels(img, brokerConfigs.byName[d.Broker])...)
+}
+
+// metricsLevels returns all values of a config of a subscription to metrics, the effective one first.
+func metricsLevels(img *Image, subscription string, d *ConfigDef) []level {
+	var levels []level
+	if v, ok := img.ClientMetrics[subscription][d.Name]; ok {
+		levels = append(levels, level{d.Name, v, kmsg.ConfigSourceClientMetricsConfig})
+	}
+	return append(levels, level{"", d.Default, kmsg.ConfigSourceDefaultConfig})
 }
 
 // unsetValue returns what a config is when nobody set it dynamically.

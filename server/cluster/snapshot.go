@@ -61,6 +61,9 @@ func (img *Image) records() []Record {
 	for _, group := range slices.Sorted(maps.Keys(img.GroupConfigs)) {
 		records = appendConfigs(records, img.GroupConfigs[group], ConfigChanged{Scope: ScopeGroup, Group: group})
 	}
+	for _, name := range slices.Sorted(maps.Keys(img.ClientMetrics)) {
+		records = appendConfigs(records, img.ClientMetrics[name], ConfigChanged{Scope: ScopeClientMetrics, Subscription: name})
+	}
 	if img.NextProducer != 0 {
 		records = append(records, ProducerIDsAllocated{img.NextProducer})
 	}

@@ -29,7 +29,7 @@ var topicConfigs = newConfigTable([]ConfigDef{
 		Doc:   "Kept for tools. Batches are stored exactly as producers sent them, which is what producer means; other values have no effect.",
 	},
 	{
-		Name: "compression.gzip.level", Type: typeInt, Default: "-1", Broker: "compression.gzip.level", check: orExactly("-1", between(1, 9)),
+		Name: "compression.gzip.level", Type: typeInt, Default: "-1", Broker: "compression.gzip.level", check: betweenOr(1, 9, -1),
 		Doc: "Kept for tools; the broker does not compress again.",
 	},
 	{
@@ -57,7 +57,7 @@ var topicConfigs = newConfigTable([]ConfigDef{
 		Doc: "With flush.messages above 1: how long, in ms, a record may wait for its fsync in the background.",
 	},
 	{
-		Name: "follower.replication.throttled.replicas", Type: typeList, Default: "", check: throttledReplicas,
+		Name: "follower.replication.throttled.replicas", Type: typeList, Default: "", check: throttledReplicas("follower.replication.throttled.replicas"),
 		Doc: "Kept for tools; replication is not throttled.",
 	},
 	{
@@ -65,7 +65,7 @@ var topicConfigs = newConfigTable([]ConfigDef{
 		Doc: "How many bytes of records lie between two entries of a segment's index.",
 	},
 	{
-		Name: "leader.replication.throttled.replicas", Type: typeList, Default: "", check: throttledReplicas,
+		Name: "leader.replication.throttled.replicas", Type: typeList, Default: "", check: throttledReplicas("leader.replication.throttled.replicas"),
 		Doc: "Kept for tools; replication is not throttled.",
 	},
 	{
@@ -125,8 +125,8 @@ var topicConfigs = newConfigTable([]ConfigDef{
 		Doc: "Tiered storage, which this broker does not have: only false is allowed.",
 	},
 	{
-		Name: "retention.bytes", Type: typeLong, Default: "-1", Broker: "log.retention.bytes", check: atLeast(-1),
-		Doc: "With the cleanup policy delete: how many bytes a partition keeps, in whole segments; -1 sets no bound.",
+		Name: "retention.bytes", Type: typeLong, Default: "-1", Broker: "log.retention.bytes",
+		Doc: "With the cleanup policy delete: how many bytes a partition keeps, in whole segments; a negative number sets no bound.",
 	},
 	{
 		Name: "retention.ms", Type: typeLong, Default: "604800000", Broker: "log.retention.ms", check: atLeast(-1),

@@ -76,7 +76,7 @@ func TestCreateTopicsRefuses(t *testing.T) {
 		{"more replicas than brokers", topicRequest("t", 1, 4), kerr.InvalidReplicationFactor, "only 3 broker(s)"},
 		{"unknown config", topicRequest("t", 1, 1, "retention.sm", "1"), kerr.InvalidConfig, "did you mean retention.ms?"},
 		{"nonsense config", topicRequest("t", 1, 1, "zzzzzzzzzz", "1"), kerr.InvalidConfig, "Unknown topic config name: zzzzzzzzzz"},
-		{"bad value", topicRequest("t", 1, 1, "retention.ms", "soon"), kerr.InvalidConfig, "whole number"},
+		{"bad value", topicRequest("t", 1, 1, "retention.ms", "soon"), kerr.InvalidConfig, "Not a number"},
 		{"low value", topicRequest("t", 1, 1, "segment.bytes", "1048575"), kerr.InvalidConfig, "at least 1048576"},
 		{"null value", null, kerr.InvalidConfig, "Null value"},
 		{"config twice", topicRequest("t", 1, 1, "retention.ms", "1", "retention.ms", "2"), kerr.InvalidConfig, "more than once"},

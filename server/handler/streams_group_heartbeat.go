@@ -12,5 +12,6 @@ import (
 func (b *Broker) streamsGroupHeartbeat(_ context.Context, _ Client, req *kmsg.StreamsGroupHeartbeatRequest) kmsg.Response {
 	resp := newResponse[*kmsg.StreamsGroupHeartbeatResponse](req)
 	resp.ErrorCode = kerr.UnsupportedVersion.Code
+	resp.Status = []kmsg.StreamsGroupHeartbeatResponseStatus{}
 	return resp
 }

@@ -89,6 +89,7 @@ func apis() []api {
 		{key: kmsg.ConsumerGroupDescribe, min: 0, max: 1, answer: (*Broker).consumerGroup},
 		{key: kmsg.GetTelemetrySubscriptions, min: 0, max: 0, answer: message((*Broker).getTelemetrySubscriptions)},
 		{key: kmsg.PushTelemetry, min: 0, max: 0, answer: message((*Broker).pushTelemetry)},
+		{key: kmsg.ListConfigResources, min: 0, max: 1, answer: message((*Broker).listConfigResources)},
 		{key: kmsg.DescribeTopicPartitions, min: 0, max: 0, answer: message((*Broker).describeTopicPartitions)},
 		{key: kmsg.StreamsGroupHeartbeat, min: 0, max: 0, answer: message((*Broker).streamsGroupHeartbeat)},
 		{key: kmsg.StreamsGroupDescribe, min: 0, max: 0, answer: message((*Broker).streamsGroupDescribe)},
