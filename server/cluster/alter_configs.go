@@ -35,7 +35,7 @@ type resourceKey struct {
 func (d *Decider) findResource(img *Image, key resourceKey) (resource, *failure) {
 	switch key.kind {
 	case kmsg.ConfigResourceTypeTopic:
-		t := img.TopicsByName[key.name]
+		t := img.PlacedTopic(key.name)
 		if key.name == "" {
 			return resource{}, failf(kerr.InvalidRequest, "Default topic resources are not allowed.")
 		}
@@ -45,7 +45,7 @@ func (d *Decider) findResource(img *Image, key resourceKey) (resource, *failure)
 			}
 			return resource{}, failf(kerr.UnknownTopicOrPartition, "The topic '%s' does not exist.", key.name)
 		}
-		return resource{scope: ScopeTopic, topic: t, table: topicConfigs, set: t.Configs, check: checkTopicConfigs}, nil
+		return resource{scope: ScopeTopic, topic: t, table: topicConfigs, set: t.Configs, check: topicCheck(t)}, nil
 	case kmsg.ConfigResourceTypeBroker:
 		id, f := brokerResource(key.name)
 		if f != nil {

@@ -47,7 +47,7 @@ func (r *Resolver) describe(img *Image, asked *kmsg.DescribeConfigsRequestResour
 		if f := checkTopicName(asked.ResourceName); f != nil {
 			return nil, f
 		}
-		t := img.TopicsByName[asked.ResourceName]
+		t := img.PlacedTopic(asked.ResourceName)
 		if t == nil {
 			return nil, failf(kerr.UnknownTopicOrPartition, "This server does not host this topic-partition.")
 		}

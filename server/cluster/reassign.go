@@ -21,6 +21,22 @@ func (img *Image) PlacedTopic(name string) *Topic {
 	return img.Topics[CoordinatorTopic]
 }
 
+// topicCheck returns what checks the configs of a topic. Of the coordinator shards only those can be set that reassignment tools set on
+// whatever they move; how a coordinator keeps its log is not for clients to choose.
+func topicCheck(t *Topic) func(map[string]string) *failure {
+	if t.ID != CoordinatorTopic {
+		return checkTopicConfigs
+	}
+	return func(configs map[string]string) *failure {
+		for _, name := range sortedKeys(configs) {
+			if name != "leader.replication.throttled.replicas" && name != "follower.replication.throttled.replicas" {
+				return failf(kerr.InvalidConfig, "%s of %s cannot be changed: the coordinators do not keep their state in a topic.", name, KafkaOffsetsTopic)
+			}
+		}
+		return checkTopicConfigs(configs)
+	}
+}
+
 // alterPartitionReassignments answers AlterPartitionReassignments (KIP-455). Each partition succeeds or fails by itself; one that is
 // named twice is changed twice, as in Kafka.
 func (d *Decider) alterPartitionReassignments(img *Image, req *kmsg.AlterPartitionAssignmentsRequest) Decision {

@@ -175,6 +175,15 @@ func TestReassignmentOfTheShards(t *testing.T) {
 	if p, _ := w.image.Partition(CoordinatorTopic, 3); !slices.Contains(p.Adding, 4) {
 		t.Errorf("shard 3: %+v", p)
 	}
+	// kafka-reassign-partitions sets and removes a throttle on whatever it moves.
+	for op, code := range map[string]int16{
+		"leader.replication.throttled.replicas=3:1": 0, "-follower.replication.throttled.replicas": 0, "-leader.replication.throttled.replicas": 0,
+		"retention.ms=1": kerr.InvalidConfig.Code, "cleanup.policy=delete": kerr.InvalidConfig.Code,
+	} {
+		if r := w.alter(onTopic, KafkaOffsetsTopic, op); r.ErrorCode != code {
+			t.Errorf("%s: code %d, want %d", op, r.ErrorCode, code)
+		}
+	}
 }
 
 func TestTopicOperationsDuringReassignment(t *testing.T) {
