@@ -74,8 +74,11 @@ type joining struct {
 // serve answers another broker; its signature is raft.Service.
 func (j *joins) serve(ctx context.Context, from raft.NodeID, payload []byte) ([]byte, error) {
 	var r joinRequest
-	if err := json.Unmarshal(payload, &r); err != nil || r.Version != joinVersion {
-		return nil, fmt.Errorf("request to join of version %d: %w", r.Version, err)
+	if err := json.Unmarshal(payload, &r); err != nil {
+		return nil, fmt.Errorf("decode a request to join: %w", err)
+	}
+	if r.Version != joinVersion {
+		return nil, fmt.Errorf("request to join of version %d", r.Version)
 	}
 	image := j.image()
 	known, registered := image.Brokers[r.Node]
@@ -214,8 +217,11 @@ func askToJoin(ctx context.Context, address string, r joinRequest) (joinAnswer, 
 	if err != nil {
 		return answer, err
 	}
-	if err := json.Unmarshal(body, &answer); err != nil || answer.Version != joinVersion {
-		return answer, fmt.Errorf("answer of version %d to a request to join: %w", answer.Version, err)
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return answer, fmt.Errorf("decode an answer to a request to join: %w", err)
+	}
+	if answer.Version != joinVersion {
+		return answer, fmt.Errorf("answer of version %d to a request to join", answer.Version)
 	}
 	return answer, nil
 }

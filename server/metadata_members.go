@@ -76,8 +76,8 @@ func fits(members []raft.Member, t raft.Target) bool {
 }
 
 // metadataTarget says who should be a member of the metadata group. All brokers are, and who votes goes on voting. There
-// should be an odd number of voters, as many as there are brokers, up to MetadataVoters; a learner that serves, with the lowest id,
-// becomes one if voters lack.
+// should be an odd number of voters, as many as there are brokers, up to MetadataVoters: if voters lack, learners that are alive become
+// voters, those with the lowest ids first.
 func metadataTarget(members []raft.Member, image *cluster.Image, recent []raft.NodeID, alive func(raft.NodeID) bool) raft.Target {
 	all := slices.Clone(recent)
 	for id := range image.Brokers {
@@ -97,8 +97,8 @@ func metadataTarget(members []raft.Member, image *cluster.Image, recent []raft.N
 	}
 	slices.Sort(all)
 	all = slices.Compact(all)
-	want := min(len(all), raft.MetadataVoters)
-	want -= 1 - want%2
+	want := min(len(all), raft.MetadataVoters, len(voters)+len(learners))
+	want -= 1 - want%2 // an even one more would not make the group survive more
 	slices.Sort(learners)
 	for _, n := range learners {
 		if len(voters) < want {
