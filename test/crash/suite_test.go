@@ -38,6 +38,7 @@ type suite struct {
 	*testing.T
 	cluster *harness.Cluster
 	load    *Load
+	client  *kgo.Client
 	adm     *kadm.Client
 	rng     *rand.Rand
 	dir     string
@@ -61,7 +62,7 @@ func newSuite(t *testing.T, nodes int, prepare func(*harness.Options)) *suite {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(s.cluster.Addresses()...), kgo.MetadataMinAge(10*time.Millisecond), kgo.DialTimeout(time.Second))
 	s.must(err)
 	t.Cleanup(cl.Close)
-	s.adm = kadm.NewClient(cl)
+	s.client, s.adm = cl, kadm.NewClient(cl)
 	return s
 }
 
