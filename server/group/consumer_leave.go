@@ -59,8 +59,11 @@ func (l *Leader) removeConsumers(c *change, now time.Time, ids []string) {
 	for _, id := range ids {
 		c.do(consumerMemberRemoved{g.id, id})
 	}
-	if hadConsumers && g.consumers() == 0 && len(g.members) > 0 && l.downgrade(c, now) {
-		return
+	if hadConsumers && g.consumers() == 0 && len(g.members) > 0 {
+		if classic := l.downgrade(c, now); classic != nil {
+			l.prepareRebalance(classic, now, "the group changed to the classic protocol")
+			return
+		}
 	}
 	c.set(g.epoch+1, g.targetEpoch, g.hashTopics(l.env.Topics(), now))
 }

@@ -93,17 +93,17 @@ func (l *Leader) ownedOnce(names map[string][]int32, epoch int32, taken ownershi
 	return owned
 }
 
-// downgrade makes a group of the consumer protocol whose members all speak the classic protocol one of that protocol,
-// which rebalances once. It returns false, and changes nothing, if it may not.
-func (l *Leader) downgrade(c *change, now time.Time) bool {
+// downgrade makes a group of the consumer protocol whose members all speak the classic protocol one of that protocol, in
+// which everybody has what they should have had. It returns nil, and changes nothing, if it may not.
+func (l *Leader) downgrade(c *change, now time.Time) *liveGroup {
 	g := c.group
 	switch {
 	case !l.env.Config.ConsumerMigration.downgrades():
 		l.env.Logger.Info("group stays with the consumer protocol", "group", g.id, "reason", "group.consumer.migration.policy")
-		return false
+		return nil
 	case len(g.members) > int(l.env.Config.MaxSize):
 		l.env.Logger.Info("group stays with the consumer protocol", "group", g.id, "reason", "group.max.size")
-		return false
+		return nil
 	}
 	classic := newLiveGroup(g.id)
 	classic.generation, classic.protocolType = g.epoch, consumerProtocolType
@@ -127,8 +127,7 @@ func (l *Leader) downgrade(c *change, now time.Time) bool {
 	}
 	c.records = append(c.records, groupStored{g.id, classic.membership(assignments)})
 	l.env.Logger.Info("group changes to the classic protocol", "group", g.id, "members", len(classic.members))
-	l.prepareRebalance(classic, now, "the group changed to the classic protocol")
-	return true
+	return classic
 }
 
 // makeClassic makes an empty group of the consumer protocol one of the classic protocol.
