@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -335,7 +336,21 @@ func groupConfig(c config.Groups, l config.Log) group.Config {
 	g.MinSessionTimeout, g.MaxSessionTimeout = c.MinSessionTimeout, c.MaxSessionTimeout
 	g.MaxSize, g.OffsetsRetention = int32(c.MaxGroupSize), c.OffsetsRetention
 	g.OffsetMetadataMaxBytes = c.OffsetMetadataMax
+	g.ConsumerSessionTimeout, g.ConsumerHeartbeatInterval = c.ConsumerSession, c.ConsumerHeartbeat
+	g.ConsumerMaxSize, g.ConsumerMigration = int32(c.ConsumerMaxSize), migrationPolicy(c.ConsumerMigration)
 	return g
+}
+
+func migrationPolicy(name string) group.MigrationPolicy {
+	switch strings.ToLower(name) {
+	case "upgrade":
+		return group.MigrateUpgrade
+	case "downgrade":
+		return group.MigrateDowngrade
+	case "disabled":
+		return group.MigrateNever
+	}
+	return group.MigrateBoth
 }
 
 func transactionConfig(c config.Transactions) txn.Config {

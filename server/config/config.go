@@ -78,12 +78,16 @@ type Cleaner struct {
 
 // Groups configures consumer groups.
 type Groups struct {
-	InitialRebalanceDelay time.Duration `koanf:"group-initial-rebalance-delay" yaml:"group-initial-rebalance-delay"` // group.initial.rebalance.delay.ms
-	MinSessionTimeout     time.Duration `koanf:"group-min-session-timeout" yaml:"group-min-session-timeout"`         // group.min.session.timeout.ms
-	MaxSessionTimeout     time.Duration `koanf:"group-max-session-timeout" yaml:"group-max-session-timeout"`         // group.max.session.timeout.ms
-	MaxGroupSize          int           `koanf:"group-max-size" yaml:"group-max-size"`                               // group.max.size
-	OffsetsRetention      time.Duration `koanf:"offsets-retention" yaml:"offsets-retention"`                         // offsets.retention.minutes
-	OffsetMetadataMax     int           `koanf:"offset-metadata-max-bytes" yaml:"offset-metadata-max-bytes"`         // offset.metadata.max.bytes
+	InitialRebalanceDelay time.Duration `koanf:"group-initial-rebalance-delay" yaml:"group-initial-rebalance-delay"`         // group.initial.rebalance.delay.ms
+	MinSessionTimeout     time.Duration `koanf:"group-min-session-timeout" yaml:"group-min-session-timeout"`                 // group.min.session.timeout.ms
+	MaxSessionTimeout     time.Duration `koanf:"group-max-session-timeout" yaml:"group-max-session-timeout"`                 // group.max.session.timeout.ms
+	MaxGroupSize          int           `koanf:"group-max-size" yaml:"group-max-size"`                                       // group.max.size
+	ConsumerSession       time.Duration `koanf:"group-consumer-session-timeout" yaml:"group-consumer-session-timeout"`       // group.consumer.session.timeout.ms
+	ConsumerHeartbeat     time.Duration `koanf:"group-consumer-heartbeat-interval" yaml:"group-consumer-heartbeat-interval"` // group.consumer.heartbeat.interval.ms
+	ConsumerMaxSize       int           `koanf:"group-consumer-max-size" yaml:"group-consumer-max-size"`                     // group.consumer.max.size
+	ConsumerMigration     string        `koanf:"group-consumer-migration-policy" yaml:"group-consumer-migration-policy"`     // group.consumer.migration.policy
+	OffsetsRetention      time.Duration `koanf:"offsets-retention" yaml:"offsets-retention"`                                 // offsets.retention.minutes
+	OffsetMetadataMax     int           `koanf:"offset-metadata-max-bytes" yaml:"offset-metadata-max-bytes"`                 // offset.metadata.max.bytes
 }
 
 // Transactions configures transaction coordinators.
@@ -112,7 +116,9 @@ func Default() Config {
 		Cleaner: Cleaner{CleanerThreads: 1, CleanerBuffer: 128 << 20, CleanerBackoff: 15 * time.Second},
 		Groups: Groups{
 			InitialRebalanceDelay: 100 * time.Millisecond, MinSessionTimeout: 6 * time.Second, MaxSessionTimeout: 30 * time.Minute,
-			MaxGroupSize: 10_000, OffsetsRetention: 7 * 24 * time.Hour, OffsetMetadataMax: 4096,
+			ConsumerSession: 45 * time.Second, ConsumerHeartbeat: 5 * time.Second, ConsumerMaxSize: 10_000,
+			ConsumerMigration: "bidirectional",
+			MaxGroupSize:      10_000, OffsetsRetention: 7 * 24 * time.Hour, OffsetMetadataMax: 4096,
 		},
 		Transactions: Transactions{MaxTransactionTimeout: 15 * time.Minute, TransactionalIDExpiry: 7 * 24 * time.Hour},
 	}

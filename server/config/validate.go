@@ -122,8 +122,19 @@ func (g *Groups) validate(v *validation) {
 	v.check(g.MaxSessionTimeout >= g.MinSessionTimeout, "group-max-session-timeout: %v: must be at least group-min-session-timeout, %v",
 		g.MaxSessionTimeout, g.MinSessionTimeout)
 	v.atLeast("group-max-size", int64(g.MaxGroupSize), 1)
+	v.check(g.ConsumerHeartbeat >= time.Millisecond, "group-consumer-heartbeat-interval: %v: must be at least 1ms", g.ConsumerHeartbeat)
+	v.check(g.ConsumerSession > g.ConsumerHeartbeat,
+		"group-consumer-session-timeout: %v: must be above group-consumer-heartbeat-interval, %v", g.ConsumerSession, g.ConsumerHeartbeat)
+	v.atLeast("group-consumer-max-size", int64(g.ConsumerMaxSize), 1)
+	v.check(slices.Contains(migrationPolicies(), strings.ToLower(g.ConsumerMigration)),
+		"group-consumer-migration-policy: %q: must be one of %s", g.ConsumerMigration, strings.Join(migrationPolicies(), ", "))
 	v.positive("offsets-retention", g.OffsetsRetention)
 	v.atLeast("offset-metadata-max-bytes", int64(g.OffsetMetadataMax), 0)
+}
+
+// migrationPolicies are the values of group.consumer.migration.policy.
+func migrationPolicies() []string {
+	return []string{"bidirectional", "upgrade", "downgrade", "disabled"}
 }
 
 func (t *Transactions) validate(v *validation) {

@@ -62,6 +62,10 @@ func (c Config) environments() environments {
 		group: group.Environment{
 			Config: c.Group,
 			Topics: func() group.Topics { return topics{c.Image()} },
+			GroupConfig: func(group, name string) (string, bool) {
+				value, ok := c.Image().GroupConfigs[group][name]
+				return value, ok
+			},
 			NewID:  newUUID,
 			Logger: c.Logger,
 		},

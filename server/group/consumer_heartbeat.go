@@ -171,14 +171,6 @@ func (l *Leader) consumerGroupToBeat(b beating) (*change, *refusal) {
 	return c, nil
 }
 
-// sessionTimeout is how long a member of the consumer protocol may be silent.
-func (l *Leader) sessionTimeout(string) time.Duration { return l.env.Config.ConsumerSessionTimeout }
-
-// heartbeatInterval is how often a member of the consumer protocol is to be heard.
-func (l *Leader) heartbeatInterval(string) time.Duration {
-	return l.env.Config.ConsumerHeartbeatInterval
-}
-
 // admit checks a heartbeat against what is known of the member, which is nil for a new one. It returns the static member
 // that the new one replaces, if any.
 func (g *consumerGroup) admit(b beating, m *consumerMember) (replaced *consumerMember, r *refusal) {

@@ -70,6 +70,7 @@ type harness struct {
 	t       testing.TB
 	now     time.Time
 	config  Config
+	configs map[string]string // by group/name
 	topics  *fakeTopics
 	state   *State
 	leader  *Leader
@@ -89,6 +90,10 @@ func (h *harness) env() Environment {
 	return Environment{
 		Config: h.config,
 		Topics: func() Topics { return h.topics },
+		GroupConfig: func(group, name string) (string, bool) {
+			v, ok := h.configs[group+"/"+name]
+			return v, ok
+		},
 		NewID: func() string {
 			h.ids++
 			return strconv.Itoa(h.ids)

@@ -26,6 +26,8 @@ type Environment struct {
 	Config Config
 	// Topics returns the topics as they are known now.
 	Topics func() Topics
+	// GroupConfig returns a config that was set for a group by itself; ok is false when none was.
+	GroupConfig func(group, name string) (value string, ok bool)
 	// NewID returns a random UUID in its usual text form.
 	NewID  func() string
 	Logger *slog.Logger
