@@ -84,6 +84,7 @@ func (b *fakeBroker) Unwatch(handler.Waiter)           { b.unwatch <- struct{}{}
 
 func (b *fakeBroker) Verify(batch.Header, bool) (*partition.Verification, error) { return nil, nil }
 func (b *fakeBroker) Release(batch.Header, *partition.Verification)              {}
+func (b *fakeBroker) MinInsyncReplicas() int                                     { return 1 }
 func (b *fakeBroker) Producers() ([]partition.ProducerState, error)              { return nil, nil }
 
 func (b *fakeBroker) Produce(batch batch.Batch, _ *partition.Verification) (handler.Append, error) {

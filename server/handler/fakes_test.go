@@ -268,6 +268,7 @@ type fakeReplica struct {
 	listed     log.TimestampedOffset
 	listErr    error
 	deleteErr  error
+	minInsync  int
 	txnOpen    bool
 	epochBump  bool
 	verifying  *partition.Verification // given out and not released
@@ -292,6 +293,8 @@ func (r *fakeReplica) Release(_ batch.Header, v *partition.Verification) {
 		r.verifying = nil
 	}
 }
+
+func (r *fakeReplica) MinInsyncReplicas() int { return r.minInsync }
 
 func (r *fakeReplica) Producers() ([]partition.ProducerState, error) { return r.producers, r.listErr }
 

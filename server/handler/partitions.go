@@ -19,6 +19,7 @@ type Partitions interface {
 
 // Replica is what handlers use of *partition.Partition; the contracts are written there.
 type Replica interface {
+	MinInsyncReplicas() int
 	Verify(h batch.Header, epochBump bool) (*partition.Verification, error)
 	Release(h batch.Header, v *partition.Verification)
 	Produce(b batch.Batch, v *partition.Verification) (Append, error)

@@ -121,6 +121,9 @@ func (p *producing) propose(t *cluster.Topic, rp *kmsg.ProduceRequestTopicPartit
 	if err := checkBatch(rp.Records, p.req.Version); err != nil {
 		return nil, err
 	}
+	if err := p.checkInSync(t, rp.Partition, replica.MinInsyncReplicas()); err != nil {
+		return nil, err
+	}
 	check := p.checks[at]
 	if check == nil {
 		return replica.Produce(batch.Batch(rp.Records), nil)
@@ -129,6 +132,21 @@ func (p *producing) propose(t *cluster.Topic, rp *kmsg.ProduceRequestTopicPartit
 		return nil, check.err
 	}
 	return replica.Produce(batch.Batch(rp.Records), check.verification)
+}
+
+// checkInSync refuses acks=all when fewer replicas than min.insync.replicas are in service, as far as this broker knows. A
+// majority is needed for every write whatever it is set to; more than that is judged here, before the write, and not after:
+// a write that commits is never answered with NOT_ENOUGH_REPLICAS_AFTER_APPEND. As in Kafka a topic with fewer replicas than
+// min.insync.replicas needs all of them.
+func (p *producing) checkInSync(t *cluster.Topic, partition int32, least int) error {
+	if p.req.Acks != -1 || least <= 1 {
+		return nil
+	}
+	_, inSync, _ := p.broker.replicaStates(t, partition, p.broker.Node)
+	if least = min(least, len(t.Partitions[partition].Replicas)); len(inSync) < least {
+		return fmt.Errorf("%w: %d in sync, min.insync.replicas is %d", kerr.NotEnoughReplicas, len(inSync), least)
+	}
+	return nil
 }
 
 // checkBatch checks what depends on the API rather than on the partition: exactly one batch, of format 2, in a

@@ -239,3 +239,33 @@ func TestProduceStartsInOrder(t *testing.T) {
 		t.Errorf("%d records proposed before the first finish, want 9", got)
 	}
 }
+
+// min.insync.replicas counts the replicas in service, only for acks=all, and never more than there are.
+func TestProduceMinInsyncReplicas(t *testing.T) {
+	for _, tt := range []struct {
+		least int
+		acks  int16
+		aside bool
+		want  int16
+	}{
+		{1, -1, true, 0},
+		{2, -1, false, 0},
+		{2, -1, true, kerr.NotEnoughReplicas.Code},
+		{2, 1, true, 0},
+		{3, -1, false, 0}, // topic t has two replicas
+		{3, -1, true, kerr.NotEnoughReplicas.Code},
+	} {
+		w := newWorld(t)
+		w.replica(idT, 0).minInsync = tt.least
+		w.aside = map[raft.NodeID]bool{2: tt.aside}
+		req := produceTo(9, "t", idT, 0)
+		req.Acks = tt.acks
+		got := ask[*kmsg.ProduceResponse](w, req).Topics[0].Partitions[0].ErrorCode
+		if got != tt.want {
+			t.Errorf("%+v: %v", tt, kerr.ErrorForCode(got))
+		}
+		if stored := len(w.replica(idT, 0).batches) > 0; stored != (tt.want == 0) {
+			t.Errorf("%+v: stored %v", tt, stored)
+		}
+	}
+}

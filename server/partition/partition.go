@@ -82,6 +82,9 @@ func (p *Partition) leader(currentEpoch log.Epoch) (*raft.Group, raft.Leadership
 	return g, l, nil
 }
 
+// MinInsyncReplicas returns the topic's min.insync.replicas.
+func (p *Partition) MinInsyncReplicas() int { return p.config.Load().MinInsyncReplicas }
+
 // SetConfig takes a changed topic configuration.
 func (p *Partition) SetConfig(c cluster.TopicConfig) {
 	p.config.Store(&c)
