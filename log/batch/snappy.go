@@ -91,13 +91,19 @@ func (s *snappyReader) next() error {
 	return nil
 }
 
-// xerial frames src as Java clients do, in blocks of 32 KiB.
+// xerialBlockLen is how much Java clients compress at once.
+const xerialBlockLen = 32 << 10
+
+func appendXerialHeader(b []byte) []byte {
+	b = append(b, xerialMagic...)
+	return append(b, 0, 0, 0, 1, 0, 0, 0, 1)
+}
+
+// xerial frames src as Java clients do.
 func xerial(src []byte) []byte {
-	const blockLen = 32 << 10
-	out := append([]byte(nil), xerialMagic...)
-	out = append(out, 0, 0, 0, 1, 0, 0, 0, 1)
+	out := appendXerialHeader(nil)
 	for len(src) > 0 {
-		n := min(len(src), blockLen)
+		n := min(len(src), xerialBlockLen)
 		block := snappy.Encode(nil, src[:n])
 		out = binary.BigEndian.AppendUint32(out, uint32(len(block)))
 		out = append(out, block...)

@@ -297,7 +297,7 @@ func TestTopicConfigDefaults(t *testing.T) {
 	const week = 7 * 24 * 3600 * 1000
 	want := TopicConfig{
 		CleanupDelete: true, RetentionMs: week, RetentionBytes: -1, SegmentBytes: 1 << 30, SegmentMs: week, IndexIntervalBytes: 4096,
-		FlushMessages: 1, FlushMs: 1000, MaxMessageBytes: 1048588, TimestampBeforeMaxMs: math.MaxInt64, TimestampAfterMaxMs: 3_600_000,
+		FlushMessages: 1, FlushMs: 1000, MaxMessageBytes: 1048588, Compression: "producer", TimestampBeforeMaxMs: math.MaxInt64, TimestampAfterMaxMs: 3_600_000,
 		MinInsyncReplicas: 1, DeleteRetentionMs: 86_400_000, MaxCompactionLagMs: math.MaxInt64, MinCleanableDirtyRatio: 0.5,
 	}
 	if got != want || !got.FlushEveryAppend() {

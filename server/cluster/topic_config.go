@@ -24,6 +24,8 @@ type TopicConfig struct {
 	FlushMessages          int64   // flush.messages; 1: fsync before every acknowledgement
 	FlushMs                int64   // flush.ms
 	MaxMessageBytes        int     // max.message.bytes
+	Compression            string  // compression.type
+	CompressionLevel       int     // compression.gzip.level, compression.lz4.level or compression.zstd.level, if Compression has one
 	LogAppendTime          bool    // message.timestamp.type is LogAppendTime
 	TimestampBeforeMaxMs   int64   // message.timestamp.before.max.ms
 	TimestampAfterMaxMs    int64   // message.timestamp.after.max.ms
@@ -54,6 +56,7 @@ func (r *Resolver) TopicConfig(img *Image, t *Topic) TopicConfig {
 		FlushMessages:          number("flush.messages"),
 		FlushMs:                number("flush.ms"),
 		MaxMessageBytes:        int(number("max.message.bytes")),
+		Compression:            get("compression.type"),
 		LogAppendTime:          get("message.timestamp.type") == "LogAppendTime",
 		TimestampBeforeMaxMs:   number("message.timestamp.before.max.ms"),
 		TimestampAfterMaxMs:    number("message.timestamp.after.max.ms"),
@@ -62,6 +65,10 @@ func (r *Resolver) TopicConfig(img *Image, t *Topic) TopicConfig {
 		MinCompactionLagMs:     number("min.compaction.lag.ms"),
 		MaxCompactionLagMs:     number("max.compaction.lag.ms"),
 		MinCleanableDirtyRatio: mustFloat("min.cleanable.dirty.ratio", get("min.cleanable.dirty.ratio")),
+	}
+	switch c.Compression {
+	case "gzip", "lz4", "zstd":
+		c.CompressionLevel = int(number("compression." + c.Compression + ".level"))
 	}
 	if v := get("internal.segment.bytes"); v != "" {
 		c.SegmentBytes = mustNumber("internal.segment.bytes", v)

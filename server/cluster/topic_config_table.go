@@ -26,19 +26,19 @@ var topicConfigs = newConfigTable([]ConfigDef{
 	{
 		Name: "compression.type", Type: typeString, Default: "producer", Broker: "compression.type",
 		check: oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"),
-		Doc:   "Kept for tools. Batches are stored exactly as producers sent them, which is what producer means; other values have no effect.",
+		Doc:   "How record batches are compressed on disk and on the way to consumers; producer keeps what the producer sent, at no cost.",
 	},
 	{
 		Name: "compression.gzip.level", Type: typeInt, Default: "-1", Broker: "compression.gzip.level", check: betweenOr(1, 9, -1),
-		Doc: "Kept for tools; the broker does not compress again.",
+		Doc: "The compression level when compression.type is gzip.",
 	},
 	{
 		Name: "compression.lz4.level", Type: typeInt, Default: "9", Broker: "compression.lz4.level", check: between(1, 17),
-		Doc: "Kept for tools; the broker does not compress again.",
+		Doc: "The compression level when compression.type is lz4.",
 	},
 	{
 		Name: "compression.zstd.level", Type: typeInt, Default: "3", Broker: "compression.zstd.level", check: between(-131072, 22),
-		Doc: "Kept for tools; the broker does not compress again.",
+		Doc: "The compression level when compression.type is zstd.",
 	},
 	{
 		Name: "delete.retention.ms", Type: typeLong, Default: "86400000", Broker: "log.cleaner.delete.retention.ms", check: atLeast(0),

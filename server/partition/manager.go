@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"path"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -57,6 +58,7 @@ type Manager struct {
 	ManagerConfig
 	logsDir string
 	cleaner *cleaner
+	slots   chan struct{} // see Partition.slots
 	image   atomic.Pointer[cluster.Image]
 
 	syncing sync.Mutex // one Sync at a time; guards the next two
@@ -83,6 +85,7 @@ const (
 func NewManager(c ManagerConfig) (*Manager, error) {
 	m := &Manager{
 		ManagerConfig: c, logsDir: path.Join(c.Dir, LogsDir), replicas: map[raft.GroupID]*replica{},
+		slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		aside: map[raft.GroupID]setAside{}, asides: rand.Uint64() | 1, rejoining: c.Rejoining,
 	}
 	m.cleaner = newCleaner(m)

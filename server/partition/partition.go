@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"balsa/log"
+	"balsa/log/batch"
 	"balsa/raft"
 	"balsa/server/cluster"
 )
@@ -23,6 +24,10 @@ type Partition struct {
 	group    atomic.Pointer[raft.Group]
 	machine  *machine
 	config   atomic.Pointer[cluster.TopicConfig]
+	// recompress is nil when batches are stored as their producers compressed them. slots bounds how many batches are
+	// compressed again at once on this node.
+	recompress atomic.Pointer[batch.Recompressor]
+	slots      chan struct{}
 
 	hw       atomic.Int64 // high watermark: the offset after the last committed record
 	lso      atomic.Int64 // first offset of the oldest open transaction, else the high watermark
@@ -87,6 +92,9 @@ func (p *Partition) MinInsyncReplicas() int { return p.config.Load().MinInsyncRe
 
 // SetConfig takes a changed topic configuration.
 func (p *Partition) SetConfig(c cluster.TopicConfig) {
-	p.config.Store(&c)
+	old := p.config.Swap(&c)
+	if old == nil || old.Compression != c.Compression || old.CompressionLevel != c.CompressionLevel {
+		p.recompress.Store(recompressor(c))
+	}
 	p.plog.SetConfig(logConfig(c))
 }

@@ -508,3 +508,57 @@ func TestEpochsOfTheFetcher(t *testing.T) {
 		t.Errorf("an epoch that retention removed ends at (%d, %d, %v), want the log start", e, end, err)
 	}
 }
+
+func TestCompressionType(t *testing.T) {
+	f := newFixture(t, map[string]string{"compression.type": "lz4", "max.message.bytes": "1000"})
+	codec := func() batch.Codec {
+		t.Helper()
+		got, err := f.partition().Fetch(FetchArgs{MaxBytes: 1 << 20, CurrentLeaderEpoch: -1, LastFetchedEpoch: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer got.Slice.Release()
+		raw, err := got.Slice.AppendTo(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last batch.Header
+		for len(raw) > 0 {
+			if last, err = batch.ParseHeader(raw); err != nil {
+				t.Fatal(err)
+			}
+			raw = raw[last.Length:]
+		}
+		return last.Codec()
+	}
+	for _, tt := range []struct {
+		compression string
+		want        batch.Codec
+	}{{"lz4", batch.CodecLZ4}, {"zstd", batch.CodecZstd}, {"uncompressed", batch.CodecNone}, {"producer", batch.CodecGzip}} {
+		c := *f.partition().config.Load()
+		c.Compression = tt.compression
+		c.CompressionLevel = 3
+		f.partition().SetConfig(c)
+		b, err := batch.BuildRecords([]batch.Record{{Value: bytes.Repeat([]byte("v"), 500), Timestamp: 1_699_999_000_000}},
+			batch.BuildOptions{Codec: batch.CodecGzip})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.produce(b); err != nil {
+			t.Fatal(err)
+		}
+		if got := codec(); got != tt.want {
+			t.Errorf("compression.type=%s stores %s", tt.compression, got)
+		}
+	}
+	c := *f.partition().config.Load()
+	c.Compression = "uncompressed"
+	f.partition().SetConfig(c)
+	b, err := batch.BuildRecords([]batch.Record{{Value: make([]byte, 2000), Timestamp: 1_699_999_000_000}}, batch.BuildOptions{Codec: batch.CodecGzip})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.produce(b); !errors.Is(err, batch.ErrTooLarge) {
+		t.Errorf("a batch that is larger than max.message.bytes as it would be stored: %v", err)
+	}
+}

@@ -46,7 +46,7 @@ func (p *Partition) Produce(b batch.Batch, v *Verification) (*Append, error) {
 	if p.diskFull() {
 		return nil, fmt.Errorf("%w: disk full", kerr.KafkaStorageError)
 	}
-	h, err := p.validate(b)
+	b, h, err := p.validate(b)
 	if err != nil {
 		return nil, err
 	}

@@ -89,9 +89,9 @@ func (m *Manager) start(r *replica, t *cluster.Topic, config cluster.TopicConfig
 func (m *Manager) newPartition(r *replica, t *cluster.Topic, config cluster.TopicConfig) *Partition {
 	p := &Partition{
 		Topic: t.Name, ID: r.id, now: m.Now, diskFull: m.DiskFull,
-		plog: r.plog, verifying: map[int64]*Verification{}, decisionApplied: m.cleaner.noticed,
+		plog: r.plog, verifying: map[int64]*Verification{}, decisionApplied: m.cleaner.noticed, slots: m.slots,
 	}
-	p.config.Store(&config)
+	p.SetConfig(config)
 	p.machine = newMachine(p)
 	return p
 }
