@@ -75,10 +75,12 @@ func (f *fixture) start() {
 		Node: 1, Dir: "data", FS: f.fs, Syncer: raft.NewSyncer(4), Host: host, Resolver: cluster.NewResolver(&c),
 		Logger: slog.New(slog.DiscardHandler), Now: f.clock, DiskFull: func() bool { return false },
 		RetentionCheck: time.Minute, ProducerIDExpiry: time.Hour,
+		Cleaner: CleanerConfig{Threads: 1, Buffer: 1 << 20, Backoff: time.Hour},
 	})
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	host.Handle(CleanedService, f.manager.ServeCleaned)
 	f.manager.Sync(f.image)
 }
 
