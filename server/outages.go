@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"balsa/log"
@@ -24,6 +25,8 @@ type outages struct {
 	node   raft.NodeID
 	own    func() []raft.GroupID
 	logger *slog.Logger
+
+	version atomic.Uint64 // counts the changes
 
 	mu  sync.RWMutex
 	out map[raft.NodeID]map[raft.GroupID]log.Epoch // the epochs mean nothing here; the form is that of leaders
@@ -52,6 +55,7 @@ func (o *outages) set(node raft.NodeID, out map[raft.GroupID]log.Epoch) bool {
 		return false
 	}
 	o.out[node] = out
+	o.version.Add(1)
 	return true
 }
 

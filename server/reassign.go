@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"balsa/log"
 	"balsa/raft"
 	"balsa/server/cluster"
 )
@@ -25,6 +26,8 @@ const (
 	reassignPoll = 100 * time.Millisecond
 	// stepTimeout bounds one step; what was begun goes on, and the next look finds out.
 	stepTimeout = 15 * time.Second
+	// reassignPause is how long a move that waits for something, a node that is down for example, is left alone.
+	reassignPause = 2 * time.Second
 	// reassignReport is how often a move that waits says for what.
 	reassignReport = 30 * time.Second
 )
@@ -36,19 +39,31 @@ type reassigner struct {
 	node   raft.NodeID
 	groups func() []*raft.Group
 	image  func() *cluster.Image
-	// out says whether a node's replica is known to be out of service.
-	out func(raft.NodeID, raft.GroupID) bool
+	// outages knows which replicas are out of service.
+	outages *outages
 	// tell is Controller.Do.
 	tell   func(context.Context, kmsg.Request) (kmsg.Response, error)
 	logger *slog.Logger
 
-	mu       sync.Mutex
+	checked map[raft.GroupID]checked // groups without work; only run uses it
+
+	mu       sync.Mutex // guards what follows
 	moving   map[raft.GroupID]bool
+	resume   map[raft.GroupID]time.Time // when a group that waits is looked at again
 	reported map[raft.GroupID]time.Time // when a group last said what it waits for
 }
 
+// checked is what a group was found to be as it should be under: while nothing of that changes, it still is.
+type checked struct {
+	image, outages uint64
+	epoch          log.Epoch
+}
+
 func newReassigner(node raft.NodeID, logger *slog.Logger) *reassigner {
-	return &reassigner{node: node, logger: logger, moving: map[raft.GroupID]bool{}, reported: map[raft.GroupID]time.Time{}}
+	return &reassigner{
+		node: node, logger: logger, checked: map[raft.GroupID]checked{}, moving: map[raft.GroupID]bool{},
+		resume: map[raft.GroupID]time.Time{}, reported: map[raft.GroupID]time.Time{},
+	}
 }
 
 // run works until ctx ends.
@@ -64,8 +79,11 @@ func (r *reassigner) run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		image := r.image()
-		for _, g := range r.groups() {
+		image, groups := r.image(), r.groups()
+		if len(r.checked) > 2*len(groups) {
+			clear(r.checked) // most of them are gone
+		}
+		for _, g := range groups {
 			if !r.hasWork(image, g) || !r.claim(g.ID()) {
 				continue
 			}
@@ -87,9 +105,10 @@ func (r *reassigner) run(ctx context.Context) {
 func (r *reassigner) claim(id raft.GroupID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.moving[id] {
+	if r.moving[id] || time.Now().Before(r.resume[id]) {
 		return false
 	}
+	delete(r.resume, id)
 	r.moving[id] = true
 	return true
 }
@@ -102,7 +121,8 @@ func (r *reassigner) release(id raft.GroupID) {
 
 // hasWork says whether this node leads g and its members are not what they should be. It asks nobody.
 func (r *reassigner) hasWork(image *cluster.Image, g *raft.Group) bool {
-	if l := g.Leadership(); l.Leader != r.node || !l.Ready {
+	l := g.Leadership()
+	if l.Leader != r.node || !l.Ready {
 		return false
 	}
 	p, ok := image.Partition(g.ID().Topic, g.ID().Partition)
@@ -112,15 +132,20 @@ func (r *reassigner) hasWork(image *cluster.Image, g *raft.Group) bool {
 	if !p.Settled() {
 		return true
 	}
-	members := g.Members()
-	if len(members) != len(p.Replicas) {
-		return true
+	now := checked{image: image.Version, outages: r.outages.version.Load(), epoch: l.Epoch}
+	if r.checked[g.ID()] == now {
+		return false
 	}
+	members := g.Members()
 	for _, m := range members {
-		if !m.Voter || !slices.Contains(p.Replicas, m.Node) || r.out(m.Node, g.ID()) {
+		if !m.Voter || !slices.Contains(p.Replicas, m.Node) || r.outages.has(m.Node, g.ID()) {
 			return true
 		}
 	}
+	if len(members) != len(p.Replicas) {
+		return true
+	}
+	r.checked[g.ID()] = now
 	return false
 }
 
@@ -157,10 +182,11 @@ func (r *reassigner) move(ctx context.Context, g *raft.Group) {
 	}
 }
 
-// report says why a move does not go on, now and then.
+// report takes note that a move does not go on, and says why now and then.
 func (r *reassigner) report(id raft.GroupID, why string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.resume[id] = time.Now().Add(reassignPause)
 	if time.Since(r.reported[id]) < reassignReport {
 		return
 	}

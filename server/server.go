@@ -150,7 +150,7 @@ func (s *Server) open() error {
 	s.host.Handle(quorumService, s.quorum.serve)
 	s.reassigner = newReassigner(s.node, s.logger)
 	s.reassigner.groups, s.reassigner.image = s.manager.Groups, s.machine.Image
-	s.reassigner.out, s.reassigner.tell = s.outages.has, s.controller.Do
+	s.reassigner.outages, s.reassigner.tell = s.outages, s.controller.Do
 	return s.openListener()
 }
 
