@@ -57,6 +57,9 @@ func verifyError(err error, version int16) *kerr.Error {
 		if version < commitAbortable {
 			return kerr.InvalidTxnState
 		}
+	case kerr.ProducerFenced:
+		// As from a partition: what fences here is the epoch.
+		return kerr.InvalidProducerEpoch
 	case kerr.ConcurrentTransactions:
 		if version < commitImplicit {
 			return kerr.CoordinatorNotAvailable

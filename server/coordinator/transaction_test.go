@@ -110,7 +110,7 @@ func TestVerifyError(t *testing.T) {
 		{kerr.NotCoordinator, 5, kerr.CoordinatorNotAvailable},
 		{kerr.CoordinatorLoadInProgress, 5, kerr.CoordinatorNotAvailable},
 		{context.Canceled, 5, kerr.CoordinatorNotAvailable},
-		{kerr.ProducerFenced, 3, kerr.ProducerFenced},
+		{kerr.ProducerFenced, 3, kerr.InvalidProducerEpoch},
 	} {
 		if got := verifyError(test.err, test.version); got != test.want {
 			t.Errorf("%v v%d: %v, want %v", test.err, test.version, got, test.want)
