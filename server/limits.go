@@ -1,11 +1,26 @@
 package server
 
 import (
+	"log/slog"
 	"math"
 	"strconv"
 
 	"balsa/server/cluster"
 )
+
+// LeveledHandler is a slog.Handler whose level can be changed while the broker runs, as Kafka's can with the configs of BROKER_LOGGER.
+type LeveledHandler interface {
+	slog.Handler
+	LogLevel() *slog.LevelVar
+}
+
+// logLevel returns the level of the broker's log, nil if it cannot be changed.
+func (s *Server) logLevel() *slog.LevelVar {
+	if h, ok := s.logger.Handler().(LeveledHandler); ok {
+		return h.LogLevel()
+	}
+	return nil
+}
 
 // connectionLimits returns the limits of the Kafka listener as they are configured now.
 func (s *Server) connectionLimits() ConnectionLimits {

@@ -310,7 +310,7 @@ func (s *Server) openListener() error {
 		Elections: s.elections, Quorum: s.quorum,
 		ProducerIDs: s.producerIDs, Transactions: s.transactions(), Markers: s.markerWriter(),
 		Partitions: handler.LocalPartitions(s.manager), Configs: s.resolver, AutoCreate: s.config.AutoCreate,
-		LogDir: s.config.DataDir, DiskUsage: s.disk.usage,
+		LogLevel: s.logLevel(), LogDir: s.config.DataDir, DiskUsage: s.disk.usage,
 		FetchMaxBytes: int(s.config.FetchMaxBytes), FetchSessions: s.config.FetchSessionCacheSize,
 	})
 	c := DefaultListenerConfig()

@@ -172,16 +172,24 @@ func printConfig(w io.Writer, cfg config.Config) error {
 
 // newLogger writes structured lines: key=value for people, JSON for collectors.
 func newLogger(w io.Writer, level, format string) *slog.Logger {
-	var threshold slog.Level
+	threshold := new(slog.LevelVar) // info
 	if err := threshold.UnmarshalText([]byte(level)); err != nil {
-		threshold = slog.LevelInfo
+		threshold.Set(slog.LevelInfo)
 	}
 	options := &slog.HandlerOptions{Level: threshold}
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(leveled{slog.NewJSONHandler(w, options), threshold})
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(leveled{slog.NewTextHandler(w, options), threshold})
 }
+
+// leveled lets the server change the level while it runs (server.LeveledHandler).
+type leveled struct {
+	slog.Handler
+	level *slog.LevelVar
+}
+
+func (l leveled) LogLevel() *slog.LevelVar { return l.level }
 
 // prepareProcess adapts the process to its machine. None of it is worth refusing to start.
 func prepareProcess(logger *slog.Logger) {

@@ -4,6 +4,7 @@ package handler
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -118,6 +119,10 @@ type Broker struct {
 	FetchSessions int // max.incremental.fetch.session.cache.slots; 0: clients do without sessions
 	// DiskUsage returns the size of the file system of LogDir and the bytes that can still be written there. May be nil.
 	DiskUsage func() (total, usable int64, err error)
+
+	// LogLevel is the level of the broker's log, for DescribeConfigs and IncrementalAlterConfigs of its loggers. Nil: it has none that
+	// could be changed.
+	LogLevel *slog.LevelVar
 
 	sessions *fetchSessions // set by NewDispatcher
 	limiter  *quota.Limiter // set by NewDispatcher
