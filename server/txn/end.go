@@ -108,7 +108,9 @@ func (t *stored) judgeEndBumping(producerID int64, epoch int16, commit, busy boo
 	valid := false
 	switch t.Status {
 	case PrepareCommit, PrepareAbort:
-		valid = repeated && !replaced
+		// The current epoch ends the next transaction while this one is being completed: a client that gave up before it wrote
+		// anything may do so, and shall come back. Kafka answers PRODUCER_FENCED, if the client is that fast.
+		valid = repeated && !replaced || t.Epoch == epoch
 	case CompleteCommit, CompleteAbort:
 		valid = repeated || t.Epoch == epoch
 	default:
@@ -126,7 +128,7 @@ func (t *stored) judgeEndBumping(producerID int64, epoch int16, commit, busy boo
 	case Ongoing:
 		return false, nil
 	case PrepareCommit, PrepareAbort:
-		if t.Status.commits() == commit {
+		if !repeated || t.Status.commits() == commit {
 			return false, kerr.ConcurrentTransactions
 		}
 		return false, kerr.InvalidTxnState
