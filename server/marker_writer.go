@@ -11,6 +11,7 @@ import (
 	"balsa/raft"
 	"balsa/server/cluster"
 	"balsa/server/coordinator"
+	"balsa/server/group"
 	"balsa/server/handler"
 	"balsa/server/partition"
 )
@@ -32,7 +33,7 @@ func (w markerWriter) WriteMarkers(ctx context.Context, markers []handler.Transa
 		m := &markers[i]
 		if m.Partition.Topic == cluster.CoordinatorTopic {
 			wg.Go(func() {
-				errs[i] = w.shards.EndTransaction(ctx, m.Partition.Partition, m.ProducerID, m.ProducerEpoch, m.CoordinatorEpoch, m.Commit)
+				errs[i] = w.shards.EndTransaction(ctx, m.Partition.Partition, group.Marker(m.Marker))
 			})
 			continue
 		}

@@ -179,8 +179,10 @@ func (c *testCluster) complete(ctx context.Context, _ raft.NodeID, completion tx
 	for _, p := range completion.Partitions {
 		for p.Topic == cluster.CoordinatorTopic {
 			leader := c.shards[p.Partition].leadership().Leader
-			err := c.hosts[leader].EndTransaction(ctx, p.Partition, completion.ProducerID, completion.Epoch,
-				completion.CoordinatorEpoch, completion.Commit)
+			err := c.hosts[leader].EndTransaction(ctx, p.Partition, group.Marker{
+				ProducerID: completion.ProducerID, ProducerEpoch: completion.Epoch, CoordinatorEpoch: completion.CoordinatorEpoch,
+				Commit: completion.Commit, TransactionVersion: completion.Version,
+			})
 			if err == nil || ctx.Err() != nil {
 				break
 			}

@@ -75,19 +75,15 @@ func verifyError(err error, version int16) *kerr.Error {
 // when that is durable; a transaction that has ended already is no error. Errors are or wrap NOT_COORDINATOR or
 // COORDINATOR_LOAD_IN_PROGRESS while this node does not coordinate the shard, COORDINATOR_NOT_AVAILABLE after
 // offsets.commit.timeout.ms or when ctx ends (the outcome is unknown: repeat it), and for good INVALID_PRODUCER_EPOCH and
-// TRANSACTION_COORDINATOR_FENCED. epoch is the marker's, coordinatorEpoch that of the transaction's coordinator.
-func (h *Host) EndTransaction(
-	ctx context.Context, shard int32, producerID int64, epoch int16, coordinatorEpoch int32, commit bool,
-) error {
-	if err := h.endTransaction(ctx, shard, producerID, epoch, coordinatorEpoch, commit); err != nil {
-		return fmt.Errorf("end the transaction of producer %d in coordinator shard %d: %w", producerID, shard, err)
+// TRANSACTION_COORDINATOR_FENCED.
+func (h *Host) EndTransaction(ctx context.Context, shard int32, m group.Marker) error {
+	if err := h.endTransaction(ctx, shard, m); err != nil {
+		return fmt.Errorf("end the transaction of producer %d in coordinator shard %d: %w", m.ProducerID, shard, err)
 	}
 	return nil
 }
 
-func (h *Host) endTransaction(
-	ctx context.Context, shard int32, producerID int64, epoch int16, coordinatorEpoch int32, commit bool,
-) error {
+func (h *Host) endTransaction(ctx context.Context, shard int32, m group.Marker) error {
 	h.mu.Lock()
 	s := h.shards[shard]
 	h.mu.Unlock()
@@ -95,7 +91,7 @@ func (h *Host) endTransaction(
 		return kerr.NotCoordinator
 	}
 	outcome := make(chan *kerr.Error, 1)
-	s.endTransaction(producerID, epoch, coordinatorEpoch, commit, func(err *kerr.Error) { outcome <- err })
+	s.endTransaction(m, func(err *kerr.Error) { outcome <- err })
 	late := time.NewTimer(h.config.CommitTimeout)
 	defer late.Stop()
 	select {
@@ -151,13 +147,13 @@ func (s *shard) commitTransactional(v verification, req *kmsg.TxnOffsetCommitReq
 	}
 }
 
-func (s *shard) endTransaction(producerID int64, epoch int16, coordinatorEpoch int32, commit bool, done func(*kerr.Error)) {
+func (s *shard) endTransaction(m group.Marker, done func(*kerr.Error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.leader == nil {
 		done(s.whyNot())
 		return
 	}
-	s.leader.EndTransaction(time.Now(), producerID, epoch, coordinatorEpoch, commit, done)
+	s.leader.EndTransaction(time.Now(), m, done)
 	s.decided()
 }

@@ -61,25 +61,25 @@ func TestCommitTransactional(t *testing.T) {
 		if asked != 1 {
 			t.Errorf("one transaction was verified %d times", asked)
 		}
-		if err := c.hosts[2].EndTransaction(ctx, shard, 7, 0, 0, true); !errors.Is(err, kerr.NotCoordinator) {
+		if err := c.hosts[2].EndTransaction(ctx, shard, group.Marker{ProducerID: 7, Commit: true}); !errors.Is(err, kerr.NotCoordinator) {
 			t.Errorf("end at a follower: %v", err)
 		}
-		if err := c.hosts[1].EndTransaction(ctx, shard, 7, 0, 0, true); err != nil {
+		if err := c.hosts[1].EndTransaction(ctx, shard, group.Marker{ProducerID: 7, Commit: true}); err != nil {
 			t.Fatal(err)
 		}
 		if got := c.committed("g"); got != 10 {
 			t.Errorf("committed %d", got)
 		}
-		if err := c.hosts[1].EndTransaction(ctx, shard, 7, 0, -1, true); !errors.Is(err, kerr.TransactionCoordinatorFenced) {
+		if err := c.hosts[1].EndTransaction(ctx, shard, group.Marker{ProducerID: 7, CoordinatorEpoch: -1, Commit: true}); !errors.Is(err, kerr.TransactionCoordinatorFenced) {
 			t.Errorf("end by an older coordinator: %v", err)
 		}
-		if err := c.hosts[1].EndTransaction(ctx, 99, 7, 0, 0, true); !errors.Is(err, kerr.NotCoordinator) {
+		if err := c.hosts[1].EndTransaction(ctx, 99, group.Marker{ProducerID: 7, Commit: true}); !errors.Is(err, kerr.NotCoordinator) {
 			t.Errorf("end in another shard: %v", err)
 		}
 
 		// The transaction ends, or leadership moves, between the verification and the commit.
 		err := c.commitTransactional(txnCommitRequest(5, "g", 7, 20), func(context.Context, int32) error {
-			return c.hosts[1].EndTransaction(ctx, shard, 7, 0, 0, false)
+			return c.hosts[1].EndTransaction(ctx, shard, group.Marker{ProducerID: 7})
 		})
 		if !errors.Is(err, kerr.InvalidTxnState) {
 			t.Errorf("commit after the end: %v", err)

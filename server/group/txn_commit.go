@@ -12,13 +12,14 @@ import (
 // nothing makes real or drops. It belongs to the Leader that began it.
 type Verification struct {
 	producerID int64
+	epoch      int16
 	ended      bool // the transaction has ended since
 }
 
 // BeginVerification begins a transactional commit. While offsets of the producer's transaction are pending here already,
 // the transaction is known to be under way: known says so. CommitTransactional or AbandonVerification must follow.
 func (l *Leader) BeginVerification(producerID int64, epoch int16) (v *Verification, known bool) {
-	v = &Verification{producerID: producerID}
+	v = &Verification{producerID: producerID, epoch: epoch}
 	if l.verifying[producerID] == nil {
 		l.verifying[producerID] = map[*Verification]struct{}{}
 	}
@@ -152,35 +153,56 @@ func (l *Leader) validateProducer(v *Verification, epoch int16) *kerr.Error {
 	return nil
 }
 
+// Marker ends a producer's transaction in a shard, as a transaction marker does in a partition.
+type Marker struct {
+	ProducerID       int64
+	ProducerEpoch    int16
+	CoordinatorEpoch int32 // of the transaction's coordinator
+	Commit           bool
+	// TransactionVersion is the finalized transaction.version under which the transaction was ended (KIP-890).
+	TransactionVersion int8
+}
+
+// epochBump says that the marker has the epoch of the producer's next transaction, rather than that of the one it ends.
+func (m *Marker) epochBump() bool { return m.TransactionVersion >= 2 }
+
 // EndTransaction makes a producer's pending offsets real or drops them, in all groups of the shard; done is told when that
 // is durable. Ending a transaction that has ended already succeeds. Errors: INVALID_PRODUCER_EPOCH, when a later
-// incarnation of the producer is known, TRANSACTION_COORDINATOR_FENCED, when a later transaction coordinator is, and what the
-// write fails with.
-func (l *Leader) EndTransaction(
-	now time.Time, producerID int64, epoch int16, coordinatorEpoch int32, commit bool, done func(err *kerr.Error),
-) {
-	if p := l.state.producers[producerID]; p != nil {
+// incarnation or transaction of the producer is known, TRANSACTION_COORDINATOR_FENCED, when a later transaction
+// coordinator is, and what the write fails with.
+func (l *Leader) EndTransaction(now time.Time, m Marker, done func(err *kerr.Error)) {
+	id := m.ProducerID
+	if p := l.state.producers[id]; p != nil {
+		idle := len(p.open) == 0 && l.committing[id] == 0
 		switch {
-		case coordinatorEpoch < p.coordinatorEpoch:
+		case m.CoordinatorEpoch < p.coordinatorEpoch:
 			done(kerr.TransactionCoordinatorFenced)
 			return
-		case epoch < p.epoch:
+		case m.ProducerEpoch < p.epoch, m.epochBump() && m.ProducerEpoch == p.epoch && !idle:
+			// With epochs that rise at each end, what is pending at the marker's own epoch is the next transaction's: the
+			// marker comes late, or once more.
 			done(kerr.InvalidProducerEpoch)
 			return
+		case m.epochBump() && m.ProducerEpoch == p.epoch:
+			done(nil)
+			return
 		}
-		repeated := epoch == p.epoch && coordinatorEpoch == p.coordinatorEpoch && len(p.open) == 0
-		if repeated && l.committing[producerID] == 0 && l.ending[producerID] == 0 && len(l.verifying[producerID]) == 0 {
+		repeated := m.ProducerEpoch == p.epoch && m.CoordinatorEpoch == p.coordinatorEpoch && idle
+		if repeated && l.ending[id] == 0 && len(l.verifying[id]) == 0 {
 			done(nil)
 			return
 		}
 	}
-	for v := range l.verifying[producerID] {
-		v.ended = true
+	for v := range l.verifying[id] {
+		// The next transaction may be asked about already: its client need not wait for the markers.
+		if !m.epochBump() || v.epoch < m.ProducerEpoch {
+			v.ended = true
+		}
 	}
-	count(l.ending, producerID, 1)
-	end := transactionEnded{producerID, epoch, coordinatorEpoch, commit, now.UnixMilli()}
+	count(l.ending, id, 1)
+	end := transactionEnded{id, m.ProducerEpoch, m.CoordinatorEpoch, m.Commit, now.UnixMilli()}
 	l.write("", []record{end}, true, func(_ time.Time, err *kerr.Error) {
-		count(l.ending, producerID, -1)
+		count(l.ending, id, -1)
 		done(err)
 	})
 }

@@ -48,8 +48,12 @@ func txnCode(answer *kmsg.Response) string {
 }
 
 func (h *harness) end(producerID int64, epoch int16, coordinatorEpoch int32, commit bool) string {
+	return h.mark(Marker{ProducerID: producerID, ProducerEpoch: epoch, CoordinatorEpoch: coordinatorEpoch, Commit: commit})
+}
+
+func (h *harness) mark(m Marker) string {
 	outcome := "parked"
-	h.leader.EndTransaction(h.now, producerID, epoch, coordinatorEpoch, commit, func(err *kerr.Error) {
+	h.leader.EndTransaction(h.now, m, func(err *kerr.Error) {
 		outcome = errorName(code(err))
 	})
 	h.settle()
@@ -178,6 +182,38 @@ func TestTransactionalCommitGuard(t *testing.T) {
 	if len(h.leader.committing)+len(h.leader.ending) > 0 {
 		t.Errorf("left over: %v %v", h.leader.committing, h.leader.ending)
 	}
+}
+
+// With transaction version 2 a marker has the epoch of the next transaction, which may be under way, or asked about, before
+// the marker comes, and all the more before it comes once more.
+func TestTransactionalCommitEpochBump(t *testing.T) {
+	h := newHarness(t)
+	end := func(epoch int16, commit bool) string {
+		return h.mark(Marker{ProducerID: 7, ProducerEpoch: epoch, CoordinatorEpoch: 3, Commit: commit, TransactionVersion: 2})
+	}
+	h.txnCommit(newTxnCommit("g", 7, 0, 0, 10))
+	late, _ := h.leader.BeginVerification(7, 0)
+	next, known := h.leader.BeginVerification(7, 1)
+	if known {
+		t.Error("a transaction that nobody began is known")
+	}
+	h.expect("end of the first", end(1, true), "ok")
+	h.expect("late commit in the first", txnCode(h.txnCommitVerified(late, newTxnCommit("g", 7, 0, 0, 11))), "INVALID_PRODUCER_EPOCH")
+	h.expect("end repeated before the next", end(1, true), "ok")
+	h.expect("commit in the next", txnCode(h.txnCommitVerified(next, newTxnCommit("g", 7, 1, 0, 20))), "ok")
+	h.expect("end repeated after it", end(1, true), "INVALID_PRODUCER_EPOCH")
+	h.expect("the next is pending", h.fetched("g", 0, false), "10")
+	h.expect("end of the next", end(2, true), "ok")
+	h.expect("committed", h.fetched("g", 0, true), "20")
+
+	// One that is asked about when its own marker comes must not become pending.
+	ended, _ := h.leader.BeginVerification(7, 2)
+	h.expect("end by timeout", end(3, false), "ok")
+	h.expect("commit after it", txnCode(h.txnCommitVerified(ended, newTxnCommit("g", 7, 2, 0, 30))), "INVALID_PRODUCER_EPOCH")
+	fresh, _ := h.leader.BeginVerification(8, 0)
+	h.expect("end of a producer that is not known", h.mark(Marker{ProducerID: 8, ProducerEpoch: 1, CoordinatorEpoch: 3, TransactionVersion: 2}), "ok")
+	h.expect("its commit", txnCode(h.txnCommitVerified(fresh, newTxnCommit("g", 8, 0, 0, 30))), "INVALID_PRODUCER_EPOCH")
+	h.expect("nothing changed", h.fetched("g", 0, true), "20")
 }
 
 func TestTransactionalCommitValidation(t *testing.T) {
