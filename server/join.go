@@ -136,12 +136,16 @@ func (j *joins) recent() []raft.NodeID {
 	return nodes
 }
 
-// addressOf returns where a broker is that the metadata does not know, or whose data is new; empty if it did not say.
-func (j *joins) addressOf(n raft.NodeID) string {
+// addressOf returns where a broker is, registered being what the metadata says: it may be out of date for one that asks to join, and
+// empty for one that joins itself.
+func (j *joins) addressOf(n raft.NodeID, registered string) string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if a, ok := j.asked[n]; ok && time.Since(a.at) < joinFresh {
 		return a.address
+	}
+	if registered != "" {
+		return registered
 	}
 	return j.learned[n]
 }

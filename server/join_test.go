@@ -55,8 +55,8 @@ func TestJoinIsRefused(t *testing.T) {
 			}
 		case err != nil || answer.ClusterID != "here" || answer.Peers[3] != "three:1":
 			t.Errorf("%s: %+v, %v", name, answer, err)
-		case j.addressOf(c.request.Node) != c.request.PeerAddress:
-			t.Errorf("%s: its address is %q", name, j.addressOf(c.request.Node))
+		case j.addressOf(c.request.Node, "before:1") != c.request.PeerAddress:
+			t.Errorf("%s: its address is %q", name, j.addressOf(c.request.Node, "before:1"))
 		}
 	}
 	if recent := j.recent(); len(recent) != 2 {
@@ -76,8 +76,11 @@ func TestJoinIsRefused(t *testing.T) {
 	if _, err := askToJoin(t.Context(), listener.Addr().String(), joinRequest{Version: 1, Node: 4, PeerAddress: "four:1"}); err == nil {
 		t.Error("joined a cluster that does not exist yet")
 	}
-	if err := j.learn(joinAnswer{Version: 1, ClusterID: "x", Peers: map[raft.NodeID]string{7: "seven:1"}}); err != nil || j.addressOf(7) != "seven:1" {
-		t.Errorf("learned %q, %v", j.addressOf(7), err)
+	if err := j.learn(joinAnswer{Version: 1, ClusterID: "x", Peers: map[raft.NodeID]string{7: "seven:1"}}); err != nil || j.addressOf(7, "") != "seven:1" {
+		t.Errorf("learned %q, %v", j.addressOf(7, ""), err)
+	}
+	if got := j.addressOf(7, "now:1"); got != "now:1" {
+		t.Errorf("registered at now:1, dialled at %s", got)
 	}
 	image.ClusterID = "here"
 	if err := j.learn(joinAnswer{Version: 1, ClusterID: "there"}); err == nil {

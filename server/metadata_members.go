@@ -21,6 +21,7 @@ type metadataMembers struct {
 	group  *raft.Group
 	image  func() *cluster.Image
 	recent func() []raft.NodeID // brokers that ask to join
+	first  []raft.NodeID        // the initial brokers
 	alive  func(raft.NodeID) bool
 	logger *slog.Logger
 }
@@ -44,7 +45,7 @@ func (m *metadataMembers) run(ctx context.Context) {
 func (m *metadataMembers) reconcile(ctx context.Context) {
 	for ctx.Err() == nil {
 		members, recent := m.group.Members(), m.recent()
-		target := metadataTarget(members, m.image(), recent, m.alive)
+		target := metadataTarget(members, m.image(), recent, m.first, m.alive)
 		if len(recent) == 0 && fits(members, target) {
 			return
 		}
@@ -78,22 +79,25 @@ func fits(members []raft.Member, t raft.Target) bool {
 // metadataTarget says who should be a member of the metadata group. All brokers are, and who votes goes on voting. There
 // should be an odd number of voters, as many as there are brokers, up to MetadataVoters: if voters lack, learners that are alive become
 // voters, those with the lowest ids first.
-func metadataTarget(members []raft.Member, image *cluster.Image, recent []raft.NodeID, alive func(raft.NodeID) bool) raft.Target {
+func metadataTarget(members []raft.Member, image *cluster.Image, recent, initial []raft.NodeID, alive func(raft.NodeID) bool) raft.Target {
 	all := slices.Clone(recent)
 	for id := range image.Brokers {
 		all = append(all, id)
 	}
 	var voters, learners []raft.NodeID
 	for _, m := range members {
-		if image.Unregistered[m.Node] && !slices.Contains(recent, m.Node) {
+		_, registered := image.Brokers[m.Node]
+		switch {
+		case image.Unregistered[m.Node] && !slices.Contains(recent, m.Node):
 			continue
+		case m.Voter:
+			voters = append(voters, m.Node)
+		case registered && alive(m.Node):
+			learners = append(learners, m.Node)
+		case !registered && !slices.Contains(initial, m.Node):
+			continue // it began to join, and gave up unless it is among the recent ones
 		}
 		all = append(all, m.Node)
-		if m.Voter {
-			voters = append(voters, m.Node)
-		} else if _, registered := image.Brokers[m.Node]; registered && alive(m.Node) {
-			learners = append(learners, m.Node)
-		}
 	}
 	slices.Sort(all)
 	all = slices.Compact(all)

@@ -219,14 +219,12 @@ func (s *Server) otherPeers() []string {
 // dial connects to another broker: where the configuration says, else where it registered, else where it said it would be.
 func (s *Server) dial(ctx context.Context, node raft.NodeID) (net.Conn, error) {
 	address := s.machine.Image().Brokers[node].PeerAddress
-	if joining := s.joins.addressOf(node); joining != "" {
-		address = joining
-	}
 	for _, p := range s.config.Peers {
 		if raft.NodeID(p.ID) == node {
 			address = p.Address
 		}
 	}
+	address = s.joins.addressOf(node, address)
 	if address == "" {
 		return nil, fmt.Errorf("%w: the address of node %d is not known", raft.ErrUnreachable, node)
 	}
@@ -264,6 +262,9 @@ func (s *Server) openMetadata(dir string) error {
 	s.host.Handle(joinService, s.joins.serve)
 	s.members = &metadataMembers{
 		node: s.node, group: m.Group, image: s.machine.Image, recent: s.joins.recent, alive: s.host.Alive, logger: s.logger,
+	}
+	for _, p := range s.config.Peers {
+		s.members.first = append(s.members.first, raft.NodeID(p.ID))
 	}
 	return nil
 }
