@@ -239,6 +239,7 @@ func (s *Server) openListener() error {
 		Partitions: handler.LocalPartitions(s.manager), Configs: s.resolver, AutoCreate: s.config.AutoCreate,
 		LogLevel: s.logLevel(), LogDir: s.config.DataDir, DiskUsage: s.disk.usage,
 		FetchMaxBytes: int(s.config.FetchMaxBytes), FetchSessions: s.config.FetchSessionCacheSize,
+		RackAware: s.config.ReplicaSelector == config.RackAwareReplicaSelector,
 	})
 	c := DefaultListenerConfig()
 	c.MaxConnections, c.MaxRequestBytes = s.config.MaxConnections, int(s.config.MaxRequestBytes)

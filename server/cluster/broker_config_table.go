@@ -64,6 +64,7 @@ func staticConfigs() []staticConfig {
 		{"process.roles", typeList, func(*config.Config) string { return "broker,controller" }, "Every node has both roles."},
 		{"producer.id.expiration.ms", typeInt, func(c *config.Config) string { return millis(c.ProducerIDExpiry) }, "After how long without a write, in ms, a partition forgets an idempotent producer."},
 		{"queued.max.request.bytes", typeLong, func(c *config.Config) string { return number(c.QueuedMaxBytes) }, "How many bytes of requests may be in memory, all connections together."},
+		{"replica.selector.class", typeString, func(c *config.Config) string { return c.ReplicaSelector }, "Which replica consumers read from: with org.apache.kafka.common.replica.RackAwareReplicaSelector one in their rack, else the leader."},
 		{"socket.request.max.bytes", typeInt, func(c *config.Config) string { return number(c.MaxRequestBytes) }, "The largest request, in bytes."},
 		{"transaction.max.timeout.ms", typeInt, func(c *config.Config) string { return millis(c.MaxTransactionTimeout) }, "The longest timeout, in ms, that a producer may ask for its transactions."},
 		{"transactional.id.expiration.ms", typeInt, func(c *config.Config) string { return millis(c.TransactionalIDExpiry) }, "After how long without use, in ms, a transactional id is forgotten."},

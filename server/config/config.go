@@ -20,6 +20,9 @@ type Config struct {
 	// controller.quorum.bootstrap.servers it may stay set; a node that has data finds the others by it.
 	Join string `koanf:"join" yaml:"join"`
 	Rack string `koanf:"rack" yaml:"rack"` // broker.rack
+	// ReplicaSelector is replica.selector.class (KIP-392): RackAwareReplicaSelector lets consumers that say client.rack read from
+	// a replica in their rack, LeaderReplicaSelector and empty from the leader only. Set it alike on all brokers.
+	ReplicaSelector string `koanf:"replica-selector-class" yaml:"replica-selector-class"`
 
 	AutoCreate    bool  `koanf:"auto-create-topics" yaml:"auto-create-topics"`                 // auto.create.topics.enable
 	DeleteTopics  bool  `koanf:"delete-topics" yaml:"delete-topics"`                           // delete.topic.enable
@@ -123,6 +126,12 @@ func Default() Config {
 		Transactions: Transactions{MaxTransactionTimeout: 15 * time.Minute, TransactionalIDExpiry: 7 * 24 * time.Hour},
 	}
 }
+
+// The values of ReplicaSelector, by Kafka's names.
+const (
+	LeaderReplicaSelector    = "org.apache.kafka.common.replica.LeaderSelector"
+	RackAwareReplicaSelector = "org.apache.kafka.common.replica.RackAwareReplicaSelector"
+)
 
 // Advertised returns what clients are told to connect to: Advertise, or Listen when that is empty.
 func (c *Config) Advertised() string {

@@ -59,6 +59,7 @@ func TestValidateNamesTheSetting(t *testing.T) {
 		{"default-replication-factor: 2: must be at most 1, the number of brokers", func(c *Config) { c.Replication = 2 }},
 		{`log-level: "loud": must be one of debug, info, warn, error`, func(c *Config) { c.LogLevel = "loud" }},
 		{`log-format: "xml": must be one of text, json`, func(c *Config) { c.LogFormat = "xml" }},
+		{`replica-selector-class: "rack": must be one of`, func(c *Config) { c.ReplicaSelector = "rack" }},
 		{"shutdown-grace: 0s: must be positive", func(c *Config) { c.ShutdownGrace = 0 }},
 		{"max-request-bytes: 65535: must be at least 65536", func(c *Config) { c.MaxRequestBytes = 65535 }},
 		{"max-connections: 0", func(c *Config) { c.MaxConnections = 0 }},

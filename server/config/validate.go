@@ -24,6 +24,9 @@ func (c *Config) Validate() error {
 	v.oneOf("log-level", c.LogLevel, "debug", "info", "warn", "error")
 	v.oneOf("log-format", c.LogFormat, "text", "json")
 	v.positive("shutdown-grace", c.ShutdownGrace)
+	if c.ReplicaSelector != "" {
+		v.oneOf("replica-selector-class", c.ReplicaSelector, LeaderReplicaSelector, RackAwareReplicaSelector)
+	}
 	c.Limits.validate(&v)
 	c.Log.validate(&v)
 	v.check(c.MaxMessageBytes <= c.MaxRequestBytes, "message-max-bytes: %d: must be at most max-request-bytes, %d", c.MaxMessageBytes, c.MaxRequestBytes)

@@ -121,7 +121,8 @@ func (f *fetching) evaluate() {
 		f.bytes += last.slice.Bytes
 		// What does not exist is no reason to hurry: a consumer of several topics, one of them deleted, would never wait again.
 		f.exists = f.exists || last.exists
-		f.ready = f.ready || last.exists && last.answer.ErrorCode != 0 || last.answer.DivergingEpoch >= 0
+		f.ready = f.ready || last.exists && last.answer.ErrorCode != 0 || last.answer.DivergingEpoch >= 0 ||
+			last.answer.PreferredReadReplica >= 0
 	}
 }
 
@@ -173,14 +174,24 @@ func (f *fetching) fetchFrom(img *cluster.Image, p *fetchPartition, r *fetched) 
 		return partition.Fetched{}, err
 	}
 	left := max(int64(f.max)-f.bytes, 0)
-	return r.replica.Fetch(partition.FetchArgs{
+	args := partition.FetchArgs{
 		Offset:             log.Offset(p.offset),
 		MaxBytes:           int(min(left, int64(max(p.maxBytes, 0)))),
 		MinOne:             f.bytes == 0,
 		CurrentLeaderEpoch: log.Epoch(p.currentLeaderEpoch),
 		LastFetchedEpoch:   log.Epoch(p.lastFetchedEpoch),
 		ReadCommitted:      f.committed(),
-	})
+		Follower:           f.rackAware(),
+	}
+	preferred := f.preferredReplica(img, t, p.partition)
+	if preferred >= 0 {
+		args.MaxBytes, args.MinOne = 0, false // the client goes elsewhere for its records, if it may have any
+	}
+	got, err := r.replica.Fetch(args)
+	if err == nil && got.DivergingEpoch < 0 {
+		r.answer.PreferredReadReplica = preferred
+	}
+	return got, err
 }
 
 // reply encodes the answer and hands over the slices.

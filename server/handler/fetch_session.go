@@ -295,7 +295,7 @@ func (c *fetchContext) close(results []fetched) (include []bool) {
 // update remembers what the client is told, and says whether that is news.
 func (p *sessionPartition) update(r *fetched) bool {
 	a := &r.answer
-	news := a.RecordBytes > 0 || a.ErrorCode != 0 || a.DivergingEpoch >= 0 ||
+	news := a.RecordBytes > 0 || a.ErrorCode != 0 || a.DivergingEpoch >= 0 || a.PreferredReadReplica >= 0 ||
 		p.highWatermark != a.HighWatermark || p.logStart != a.LogStartOffset || p.lastStable != a.LastStableOffset
 	// An answer with an error has no offsets, which makes the next one without an error news.
 	p.highWatermark, p.logStart, p.lastStable = a.HighWatermark, a.LogStartOffset, a.LastStableOffset

@@ -116,6 +116,9 @@ type Broker struct {
 	// FetchMaxBytes bounds the records of one fetch whatever the client asks for (fetch.max.bytes), except that a first
 	// batch that is larger goes out whole (KIP-74).
 	FetchMaxBytes int
+	// RackAware is replica.selector.class=RackAwareReplicaSelector (KIP-392): consumers that tell their rack are sent to a replica
+	// there, and this broker's followers serve them.
+	RackAware     bool
 	FetchSessions int // max.incremental.fetch.session.cache.slots; 0: clients do without sessions
 	// DiskUsage returns the size of the file system of LogDir and the bytes that can still be written there. May be nil.
 	DiskUsage func() (total, usable int64, err error)

@@ -7,6 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"balsa/log"
+	"balsa/raft"
 )
 
 // FetchArgs asks for records.
@@ -17,6 +18,7 @@ type FetchArgs struct {
 	CurrentLeaderEpoch log.Epoch // -1: not checked
 	LastFetchedEpoch   log.Epoch // -1: no divergence check
 	ReadCommitted      bool
+	Follower           bool // read here also when this replica follows (KIP-392)
 }
 
 // Fetched is the answer. Slice must be released.
@@ -37,14 +39,14 @@ type Fetched struct {
 // Fetch reads committed records as ranges of files. Errors: NOT_LEADER_OR_FOLLOWER, OFFSET_OUT_OF_RANGE,
 // FENCED_LEADER_EPOCH, UNKNOWN_LEADER_EPOCH, KAFKA_STORAGE_ERROR. The offsets are filled in also with OFFSET_OUT_OF_RANGE.
 func (p *Partition) Fetch(a FetchArgs) (Fetched, error) {
-	_, l, err := p.leader(a.CurrentLeaderEpoch)
+	l, following, err := p.reader(a)
 	if err != nil {
 		return Fetched{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, DivergingEpoch: -1}, err
 	}
 	hw := p.highWatermark()
 	stable := min(p.stable(), hw)
 	f := Fetched{HighWatermark: hw, LastStableOffset: stable, LogStartOffset: p.logStartOffset(), DivergingEpoch: -1}
-	if a.LastFetchedEpoch >= 0 {
+	if a.LastFetchedEpoch >= 0 && !following { // only the leader knows where its own epoch ends
 		epoch, end := p.epochEnd(a.LastFetchedEpoch, l.Epoch)
 		if epoch < 0 {
 			return f, fmt.Errorf("%w: epoch %d is yet to come", kerr.OffsetOutOfRange, a.LastFetchedEpoch)
@@ -54,7 +56,9 @@ func (p *Partition) Fetch(a FetchArgs) (Fetched, error) {
 			return f, nil
 		}
 	}
-	if a.Offset < f.LogStartOffset || a.Offset > p.plog.NextOffset() {
+	if end := p.plog.NextOffset(); a.Offset > end && following {
+		return f, fmt.Errorf("%w: %d, this replica ends at %d", kerr.OffsetNotAvailable, a.Offset, end)
+	} else if a.Offset < f.LogStartOffset || a.Offset > end {
 		return f, kerr.OffsetOutOfRange
 	}
 	limit := hw
@@ -76,6 +80,19 @@ func (p *Partition) Fetch(a FetchArgs) (Fetched, error) {
 	}
 	f.Slice = s
 	return f, nil
+}
+
+// reader says whether this replica may answer a fetch: as the leader, or as a follower that hears one. A follower has its own
+// high watermark, which is never beyond the leader's.
+func (p *Partition) reader(a FetchArgs) (l raft.Leadership, following bool, err error) {
+	g, l, err := p.leader(a.CurrentLeaderEpoch)
+	if err == nil || !a.Follower || !errors.Is(err, kerr.NotLeaderForPartition) {
+		return l, false, err
+	}
+	if g = p.group.Load(); g == nil || l.Leader == raft.NoNode || l.Leader == g.Host() {
+		return l, false, err
+	}
+	return l, true, nil
 }
 
 func readError(err error) error {
