@@ -1,0 +1,363 @@
+//go:build crash
+
+package crash
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"balsa/log"
+	"balsa/log/batch"
+	"balsa/test/harness"
+)
+
+const (
+	compactTopic   = "compacted"
+	keysOfProducer = 60
+	// deleteEvery is how often a key is deleted: each write of this number deletes it.
+	deleteEvery = 7
+)
+
+// keyWriter writes to its own keys of one partition: each write has the next number, which is in its header and value.
+type keyWriter struct {
+	partition int32
+	name      string
+
+	mu      sync.Mutex
+	written map[string]int // the last number of each key
+	acked   map[string]int
+	errs    []error
+}
+
+func deletes(n int) bool { return n%deleteEvery == 0 }
+
+// run writes at a rate until ctx ends.
+func (w *keyWriter) run(ctx context.Context, cl *kgo.Client, rate int, rng *rand.Rand) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for start, sent := time.Now(), 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for due := int(time.Since(start).Seconds() * float64(rate)); sent < due; sent++ {
+			w.write(cl, rng)
+		}
+	}
+}
+
+func (w *keyWriter) write(cl *kgo.Client, rng *rand.Rand) {
+	key := fmt.Sprintf("%s-%d", w.name, rng.IntN(keysOfProducer))
+	w.mu.Lock()
+	w.written[key]++
+	n := w.written[key]
+	w.mu.Unlock()
+	r := &kgo.Record{
+		Topic: compactTopic, Partition: w.partition, Key: []byte(key),
+		Headers: []kgo.RecordHeader{{Key: "n", Value: []byte(strconv.Itoa(n))}},
+	}
+	if !deletes(n) {
+		r.Value = fmt.Appendf(nil, "%d %s", n, strings.Repeat("x", rng.IntN(500)))
+	}
+	cl.Produce(context.Background(), r, func(_ *kgo.Record, err error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if err != nil {
+			w.errs = append(w.errs, err)
+			return
+		}
+		w.acked[key] = max(w.acked[key], n)
+	})
+}
+
+// known returns what was acknowledged so far.
+func (w *keyWriter) known() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.acked)
+}
+
+// judge says what is wrong with what a reader from offset 0 knows in the end, who began when `acked` was acknowledged: a write that
+// was acknowledged is gone, or an older one came back.
+func (w *keyWriter) judge(seen, acked map[string]int) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var errs []error
+	for key, n := range acked {
+		got, ok := seen[key]
+		deleted := w.written[key]/deleteEvery*deleteEvery >= n // at n or later, so that a tombstone may have come and gone
+		if ok && got < n || !ok && !deleted {
+			errs = append(errs, fmt.Errorf("key %s: write %d was acknowledged of %d; a reader from offset 0 knows %d (%v)",
+				key, n, w.written[key], got, ok))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// compactSuite is a cluster whose compaction runs all the time, slowly.
+type compactSuite struct {
+	*suite
+	writers []*keyWriter
+	clients []*kgo.Client
+	stop    context.CancelFunc
+	writing sync.WaitGroup
+}
+
+func newCompactSuite(t *testing.T) *compactSuite {
+	s := &compactSuite{suite: newSuite(t, *nodes, func(o *harness.Options) {
+		o.Flags = append(o.Flags, "--log-cleaner-backoff=50ms", "--log-cleaner-io-max-bytes-per-second=1500000", "--log-cleaner-dedupe-buffer=1048576")
+	})}
+	configs := map[string]*string{}
+	for k, v := range map[string]string{
+		"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01", "internal.segment.bytes": "100000", "delete.retention.ms": "500",
+	} {
+		configs[k] = kadm.StringPtr(v)
+	}
+	_, err := s.adm.CreateTopic(s.within(patience), int32(*partitions), int16(min(3, *nodes)), configs, compactTopic)
+	s.must(err)
+	ctx, stop := context.WithCancel(s.Context())
+	s.stop = stop
+	for p := range int32(*partitions) {
+		cl, err := kgo.NewClient(
+			kgo.SeedBrokers(s.cluster.Addresses()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(2*time.Millisecond),
+			kgo.MaxBufferedRecords(1_000_000), kgo.ProduceRequestTimeout(2*time.Second), kgo.RequestTimeoutOverhead(2*time.Second),
+			kgo.DialTimeout(time.Second), kgo.MetadataMinAge(25*time.Millisecond),
+			kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }),
+		)
+		s.must(err)
+		w := &keyWriter{partition: p, name: fmt.Sprintf("p%d", p), written: map[string]int{}, acked: map[string]int{}}
+		s.writers, s.clients = append(s.writers, w), append(s.clients, cl)
+		s.writing.Go(func() { w.run(ctx, cl, *rate / *partitions, rand.New(rand.NewPCG(*seed, uint64(p)))) })
+	}
+	return s
+}
+
+// finishWriting waits until every write's fate is known: all of them succeeded.
+func (s *compactSuite) finishWriting() {
+	s.Helper()
+	s.stop()
+	s.writing.Wait()
+	for i, cl := range s.clients {
+		s.must(cl.Flush(s.within(patience)))
+		cl.Close()
+		if errs := s.writers[i].errs; len(errs) > 0 {
+			s.Errorf("partition %d: %d writes failed: %v", i, len(errs), errs[0])
+		}
+	}
+}
+
+// readAll reads a partition from offset 0 to its end, as any consumer does, and judges it.
+func (s *compactSuite) readAll(w *keyWriter) error {
+	ctx := s.within(patience)
+	acked := w.known()
+	ends, err := s.adm.ListEndOffsets(ctx, compactTopic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil //nolint:nilerr // no leader at the moment: the next one reads
+	}
+	end, _ := ends.Lookup(compactTopic, w.partition)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(s.cluster.Addresses()...), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.ConsumePartitions(
+		map[string]map[int32]kgo.Offset{compactTopic: {w.partition: kgo.NewOffset().At(0)}}))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	seen := map[string]int{}
+	for at := int64(0); at < end.Offset; {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("partition %d, at offset %d of %d: %w", w.partition, at, end.Offset, err)
+		}
+		for r := range fetches.RecordsAll() {
+			if r.Offset < at {
+				return fmt.Errorf("partition %d: offset %d after %d", w.partition, r.Offset, at)
+			}
+			at = r.Offset + 1
+			if err := note(seen, string(r.Key), string(r.Headers[0].Value), r.Value); err != nil {
+				return fmt.Errorf("partition %d, offset %d: %w", w.partition, r.Offset, err)
+			}
+		}
+	}
+	return w.judge(seen, acked)
+}
+
+// note takes a record; writes of a key come in order.
+func note(seen map[string]int, key, header string, value []byte) error {
+	n, err := strconv.Atoi(header)
+	if err != nil {
+		return err
+	}
+	if n <= seen[key] {
+		return fmt.Errorf("key %s: write %d after write %d", key, n, seen[key])
+	}
+	if deletes(n) != (value == nil) || value != nil && !bytes.HasPrefix(value, fmt.Appendf(nil, "%d ", n)) {
+		return fmt.Errorf("key %s: write %d has the value %q", key, n, value)
+	}
+	seen[key] = n
+	return nil
+}
+
+// readReplica reads what is on a stopped node's disk of a partition. It returns how far that was compacted.
+func (s *compactSuite) readReplica(dir string, w *keyWriter) (cleaned log.Offset, err error) {
+	l, _, err := log.Open(dir, log.Options{})
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	seen := map[string]int{}
+	for at := l.FirstOffset(); at < l.NextOffset(); {
+		slice, err := l.Read(at, l.NextOffset(), 1<<20, true)
+		if err != nil {
+			return 0, err
+		}
+		raw, err := slice.AppendTo(nil)
+		slice.Release()
+		if err != nil || slice.NextOffset == at {
+			return 0, fmt.Errorf("%s: a read at offset %d of %d ends there: %w", dir, at, l.NextOffset(), err)
+		}
+		for at = slice.NextOffset; len(raw) > 0; {
+			h, err := batch.ParseHeader(raw)
+			if err != nil || !batch.Batch(raw[:h.Length]).CheckCRC() {
+				return 0, fmt.Errorf("%s: batch at %d: %w", dir, h.BaseOffset, err)
+			}
+			for r := batch.Batch(raw[:h.Length]).Records(batch.MaxLen); r.Next(); {
+				rec := r.Record()
+				if err := note(seen, string(rec.Key), string(rec.Headers[0].Value), rec.Value); err != nil {
+					return 0, fmt.Errorf("%s, offset %d: %w", dir, rec.Offset, err)
+				}
+			}
+			raw = raw[h.Length:]
+		}
+	}
+	return l.CleanedTo(), w.judge(seen, w.known())
+}
+
+// replicas returns the directories of a node's replicas of the topic, by partition.
+func (s *compactSuite) replicas(n *harness.Node) map[int32]string {
+	s.Helper()
+	ctx := s.within(patience)
+	topics, err := s.adm.ListTopics(ctx, compactTopic)
+	s.must(err)
+	id := topics[compactTopic].ID
+	dirs := map[int32]string{}
+	for p := range int32(*partitions) {
+		dir := filepath.Join(n.DataDir, "logs", fmt.Sprintf("%x-%d", id[:], p))
+		if _, err := os.Stat(dir); err == nil {
+			dirs[p] = dir
+		}
+	}
+	return dirs
+}
+
+// unfinished counts the replicas of a killed node that were being compacted: beside a segment there is one that replaces it.
+func unfinished(dirs map[int32]string) (n int) {
+	for _, dir := range dirs {
+		names, _ := filepath.Glob(filepath.Join(dir, "*.log"))
+		places := map[string]int{}
+		for _, name := range names {
+			place, _, _ := strings.Cut(filepath.Base(name), ".")
+			places[place]++
+		}
+		for _, k := range places {
+			if k > 1 {
+				n++
+				break
+			}
+		}
+	}
+	return n
+}
+
+// awaitCompaction waits until a replica is being compacted, for a while.
+func awaitCompaction(dirs map[int32]string) {
+	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if unfinished(dirs) > 0 {
+			return
+		}
+	}
+}
+
+// TestKillDuringCompaction kills nodes with SIGKILL, one or all of them, while their logs are being compacted under load. Whatever
+// the moment, a reader from offset 0 finds the latest value of each key and never one that was superseded or deleted; and so
+// does a reader of each replica's disk in the end.
+func TestKillDuringCompaction(t *testing.T) {
+	s := newCompactSuite(t)
+	dirs := map[int32]map[int32]string{}
+	for _, n := range s.cluster.Nodes {
+		dirs[n.ID] = s.replicas(n)
+	}
+	interrupted := 0
+	for round := range *rounds {
+		s.pause(2 * time.Second)
+		victims := []*harness.Node{s.cluster.Nodes[s.rng.IntN(len(s.cluster.Nodes))]}
+		if round%5 == 4 {
+			victims = s.cluster.Nodes
+		}
+		if s.rng.IntN(4) > 0 {
+			awaitCompaction(dirs[victims[0].ID])
+		}
+		for _, n := range victims {
+			s.must(n.Kill())
+			interrupted += unfinished(dirs[n.ID])
+		}
+		if len(victims) == 1 {
+			s.pause(2 * time.Second) // so that it has to catch up, through gaps
+		}
+		for _, n := range victims {
+			s.must(n.Process.Start())
+		}
+		s.must(s.cluster.WaitServing(s.within(patience)))
+		if err := s.readAll(s.writers[s.rng.IntN(len(s.writers))]); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+	}
+	s.finishWriting()
+	for _, w := range s.writers {
+		s.must(s.readAll(w))
+	}
+	time.Sleep(3 * time.Second) // followers learn what is committed when nothing follows it
+	for _, n := range s.cluster.Nodes {
+		s.must(n.Kill())
+	}
+	total := 0
+	for _, n := range s.cluster.Nodes {
+		for p, dir := range dirs[n.ID] {
+			cleaned, err := s.readReplica(dir, s.writers[p])
+			if err != nil {
+				t.Fatalf("%s, partition %d: %v", n.Name, p, err)
+			}
+			if cleaned == 0 {
+				t.Errorf("%s, partition %d was never compacted", n.Name, p)
+			}
+			total += int(cleaned)
+		}
+	}
+	if interrupted == 0 {
+		t.Error("no kill met a compaction: the test proves nothing")
+	}
+	written := 0
+	for _, w := range s.writers {
+		for _, key := range slices.Collect(maps.Values(w.written)) {
+			written += key
+		}
+	}
+	t.Logf("%d writes, %d compactions interrupted by kills, %d offsets compacted on all replicas", written, interrupted, total)
+}
