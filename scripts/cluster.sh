@@ -4,6 +4,7 @@
 #   scripts/cluster.sh up [--nodes N] [--base-port P] [--dir D] [-- SERVER FLAGS...]
 #   scripts/cluster.sh down | status | wipe          stop all nodes | show health | stop all and delete the data
 #   scripts/cluster.sh kill N | stop N | start N     kill -9 | SIGTERM and wait | start again and wait
+#   scripts/cluster.sh add | remove N                one node more, with its share of the partitions | drain, remove and stop one
 #   scripts/cluster.sh logs N                        print the log of a node
 #
 # `up` prints bootstrap=host:port,... when the cluster serves, and nothing else on standard output. Node N listens for
@@ -24,7 +25,9 @@ usage() { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"; }
 command=${1:-help}
 [ $# -gt 0 ] && shift
 node=
-nodes=
+nodes=   # the highest id
+initial= # how many began the cluster; those after joined it
+removed=()
 base_port=
 dir=.cluster
 server_flags=()
@@ -69,11 +72,24 @@ load() {
 	while IFS='=' read -r key value; do
 		case $key in
 		nodes) nodes=$value ;;
+		initial) initial=$value ;;
+		removed) removed+=("$value") ;;
 		base_port) base_port=$value ;;
 		flag) server_flags+=("$value") ;;
 		esac
 	done <"$state"
+	initial=${initial:-$nodes}
 }
+
+# ids prints the numbers of the nodes that were not removed.
+ids() {
+	local i gone
+	for ((i = 1; i <= nodes; i++)); do
+		for gone in ${removed[@]+"${removed[@]}"}; do [ "$gone" != "$i" ] || continue 2; done
+		echo "$i"
+	done
+}
+size() { echo $((nodes - ${#removed[@]})); }
 
 number() { [[ $1 =~ ^[0-9]+$ ]] || die "$2 must be a number, not '$1'"; }
 client_address() { echo "127.0.0.1:$((base_port + $1))"; }
@@ -81,13 +97,20 @@ peer_address() { echo "127.0.0.1:$((base_port + 100 + $1))"; }
 
 bootstrap() {
 	local list='' i
-	for ((i = 1; i <= nodes; i++)); do list+=${list:+,}$(client_address "$i"); done
+	for i in $(ids); do list+=${list:+,}$(client_address "$i"); done
 	echo "$list"
 }
 
 peers() {
 	local list='' i
-	for ((i = 1; i <= nodes; i++)); do list+=${list:+,}$i@$(peer_address "$i"); done
+	for ((i = 1; i <= initial; i++)); do list+=${list:+,}$i@$(peer_address "$i"); done
+	echo "$list"
+}
+
+# seeds prints where node $1, which joins, finds the others.
+seeds() {
+	local list='' i
+	for i in $(ids); do [ "$i" = "$1" ] || list+=${list:+,}$(peer_address "$i"); done
 	echo "$list"
 }
 
@@ -106,7 +129,7 @@ pid_of() {
 check_node() {
 	[ -n "$node" ] || die "$command needs the number of a node"
 	number "$node" "the node"
-	((node >= 1 && node <= nodes)) || die "there is no node $node, only 1 to $nodes"
+	ids | grep -qx "$node" || die "there is no node $node, only $(ids | tr '\n' ' ')"
 }
 
 # setsid, where the system has it, keeps a Ctrl-C at the terminal from reaching the nodes.
@@ -121,8 +144,10 @@ launch() {
 		note "node $i already runs"
 		return
 	fi
+	local others=(--peers "$(peers)")
+	((i <= initial)) || others=(--join "$(seeds "$i")")
 	"${detach[@]}" "$binary" server --node-id "$i" --data-dir "$dir/$i/data" --listen "$(client_address "$i")" \
-		--peer-listen "$(peer_address "$i")" --peers "$(peers)" ${server_flags[@]+"${server_flags[@]}"} \
+		--peer-listen "$(peer_address "$i")" "${others[@]}" ${server_flags[@]+"${server_flags[@]}"} \
 		>>"$dir/$i/log" 2>&1 </dev/null &
 	local pid=$!
 	echo $pid >"$dir/$i/pid"
@@ -134,7 +159,7 @@ launch() {
 await() {
 	local want=$1 started=$SECONDS i
 	until "$binary" cluster status --brokers "$(bootstrap)" --nodes "$want" >"$dir/status" 2>&1; do
-		for ((i = 1; i <= nodes; i++)); do
+		for i in $(ids); do
 			if [ -f "$dir/$i/pid" ] && ! pid_of "$i" >/dev/null; then
 				tail -n 5 "$dir/$i/log" >&2
 				die "node $i ended; its log is $dir/$i/log"
@@ -174,13 +199,13 @@ state_of() { sed 's/.*) //;s/ .*//' "/proc/$1/stat" 2>/dev/null || true; }
 
 running() {
 	local n=0 i
-	for ((i = 1; i <= nodes; i++)); do if pid_of "$i" >/dev/null; then n=$((n + 1)); fi; done
+	for i in $(ids); do if pid_of "$i" >/dev/null; then n=$((n + 1)); fi; done
 	echo "$n"
 }
 
 stop_all() {
 	local i pids=()
-	for ((i = 1; i <= nodes; i++)); do
+	for i in $(ids); do
 		halt "$i" TERM &
 		pids+=($!)
 	done
@@ -204,13 +229,37 @@ up() {
 	mkdir -p "$dir"
 	{
 		echo "nodes=$nodes"
+		echo "initial=$nodes"
 		echo "base_port=$base_port"
 		local flag
 		for flag in ${server_flags[@]+"${server_flags[@]}"}; do echo "flag=$flag"; done
 	} >"$state"
+	initial=$nodes
 	local i
 	for ((i = 1; i <= nodes; i++)); do launch "$i"; done
 	await "$nodes"
+	echo "bootstrap=$(bootstrap)"
+}
+
+# add starts one node more and waits until it has its share.
+add() {
+	((nodes < 99)) || die "there are 99 nodes already"
+	nodes=$((nodes + 1))
+	echo "nodes=$nodes" >>"$state" # the last one counts
+	launch "$nodes"
+	node=$nodes
+	await_node
+	"$binary" cluster add "$nodes" --brokers "$(bootstrap)"
+	echo "bootstrap=$(bootstrap)"
+}
+
+# remove moves everything off a node, takes it out of the cluster and ends it. Its data stays.
+remove() {
+	"$binary" cluster drain "$node" --brokers "$(bootstrap)"
+	"$binary" cluster remove "$node" --brokers "$(bootstrap)"
+	echo "removed=$node" >>"$state"
+	halt "$node" TERM || true
+	removed+=("$node")
 	echo "bootstrap=$(bootstrap)"
 }
 
@@ -238,10 +287,21 @@ wipe)
 	;;
 status)
 	load
-	for ((i = 1; i <= nodes; i++)); do
+	for i in $(ids); do
 		if pid=$(pid_of "$i"); then note "node $i: pid $pid, $(client_address "$i")"; else note "node $i: not running"; fi
 	done
-	exec "$binary" cluster status --brokers "$(bootstrap)" --nodes "$nodes"
+	exec "$binary" cluster status --brokers "$(bootstrap)" --nodes "$(size)"
+	;;
+add)
+	load
+	build
+	add
+	;;
+remove)
+	load
+	check_node
+	build
+	remove
 	;;
 kill)
 	load
@@ -258,8 +318,8 @@ start)
 	check_node
 	build
 	launch "$node"
-	if [ "$(running)" -eq "$nodes" ]; then
-		await "$nodes"
+	if [ "$(running)" -eq "$(size)" ]; then
+		await "$(size)"
 	else
 		# With another node down the cluster is not healthy, however long one waits: this node must only serve.
 		await_node
@@ -271,5 +331,5 @@ logs)
 	cat "$dir/$node/log"
 	;;
 help | --help | -h) usage ;;
-*) die "unknown command $command; known are up, down, status, kill, stop, start, wipe, logs" ;;
+*) die "unknown command $command; known are up, down, status, kill, stop, start, add, remove, wipe, logs" ;;
 esac

@@ -17,7 +17,7 @@ import (
 const outagesService uint8 = 4
 
 // outagesInterval is how often a broker looks whether a replica of its own went out of service.
-const outagesInterval = 2 * time.Second
+const outagesInterval = 500 * time.Millisecond
 
 // outages knows which replicas are out of service although their brokers live: set aside when they were opened, or
 // stopped after their log failed. Without it they would count as in sync.

@@ -87,11 +87,12 @@ func (m *mover) tell(said *moveProgress, left map[partitionKey]int64, started ti
 // verifyPatience is how long a broker may be behind the one that said that the moves are done.
 const verifyPatience = 5 * time.Second
 
-// verify fails if partitions are elsewhere than the plan wanted them: somebody else canceled or changed their moves.
+// verify fails if partitions are elsewhere than the plan wanted them: somebody else canceled or changed their moves. It waits a little for
+// the last new replicas to be known as in sync, so that the cluster does not look worse than it is to who asks next.
 func (m *mover) verify(ctx context.Context) error {
 	for started := time.Now(); ; {
-		err := m.astray(ctx)
-		if err == nil || ctx.Err() != nil || time.Since(started) > verifyPatience {
+		inSync, err := m.astray(ctx)
+		if err == nil && inSync || ctx.Err() != nil || time.Since(started) > verifyPatience {
 			return err
 		}
 		select {
@@ -101,23 +102,25 @@ func (m *mover) verify(ctx context.Context) error {
 	}
 }
 
-// astray says which partitions are not where they should be.
-func (m *mover) astray(ctx context.Context) error {
+// astray says which partitions are not where they should be, and whether the replicas of the others are all in sync.
+func (m *mover) astray(ctx context.Context) (inSync bool, astray error) {
 	view, err := m.view(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	want := make(map[partitionKey][]int32, len(m.report.Moves))
 	for _, move := range m.report.Moves {
 		want[partitionKey{move.Topic, move.Partition}] = move.To
 	}
-	var astray error
+	inSync = true
 	for _, p := range view.partitions {
 		key := partitionKey{p.Topic, p.Number}
-		if to, ok := want[key]; ok && !sameNodes(to, p.Replicas) {
+		to, ok := want[key]
+		inSync = inSync && (!ok || view.inSync[key] >= len(to))
+		if ok && !sameNodes(to, p.Replicas) {
 			astray = errors.Join(astray, fmt.Errorf("%s is on %s, not on %s: its move was canceled or changed",
 				key, nodeList(p.Replicas), nodeList(to)))
 		}
 	}
-	return astray
+	return inSync, astray
 }

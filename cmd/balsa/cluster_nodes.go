@@ -43,8 +43,46 @@ func (c *clusterAddCmd) Run(ctx context.Context, std *streams) error {
 			}
 			b.Closed = false
 		}
-		return m.even(ctx, view)
+		moves, err := grown(view)
+		if err != nil {
+			return failf("", "%w", err)
+		}
+		return m.move(ctx, view, moves)
 	})
+}
+
+// internalReplicas is how many replicas internal topics should have where there are as many nodes: a cluster that began with one or
+// two nodes would else never outgrow the weakness of its coordinators.
+const internalReplicas = 3
+
+// grown plans enough replicas of internal topics, and even shares of everything.
+func grown(view *clusterView) ([]balance.Move, error) {
+	open := 0
+	for _, b := range view.brokers {
+		if !b.Closed {
+			open++
+		}
+	}
+	partitions := slices.Clone(view.partitions)
+	for _, topic := range internalTopics {
+		few := func(p balance.Partition) bool {
+			return p.Topic == topic && len(p.Replicas) < min(internalReplicas, open)
+		}
+		if !slices.ContainsFunc(partitions, few) {
+			continue
+		}
+		moves, err := balance.Resize(view.brokers, partitions, []string{topic}, min(internalReplicas, open))
+		if err != nil {
+			return nil, err
+		}
+		balance.Apply(partitions, moves)
+	}
+	moves, err := balance.Even(view.brokers, partitions)
+	if err != nil {
+		return nil, err
+	}
+	balance.Apply(partitions, moves)
+	return balance.Diff(view.partitions, partitions), nil
 }
 
 // awaitNodes returns when all nodes have joined and serve.

@@ -74,6 +74,7 @@ func readStatus(ctx context.Context, client *kgo.Client, wantNodes int) (cluster
 			status.count(partition, moves[partitionKey{partition.Topic, partition.Partition}].Adding, nodes)
 		}
 	}
+	status.checkHidden(ctx, kadm.NewClient(client), metadata.Topics, moves)
 	probe(ctx, client, nodes)
 	for _, node := range nodes {
 		status.Nodes = append(status.Nodes, *node)
@@ -83,8 +84,7 @@ func readStatus(ctx context.Context, client *kgo.Client, wantNodes int) (cluster
 	return status, nil
 }
 
-// count adds one partition to the sums, and to the list of the troubled if it is. The replicas that a reassignment adds are not
-// expected to be in sync before it is done.
+// count adds one partition to the sums, and to the list of the troubled if it is.
 func (s *clusterStatus) count(partition kadm.PartitionDetail, adding []int32, nodes map[int32]*nodeStatus) {
 	node := func(id int32) *nodeStatus {
 		if nodes[id] == nil {
@@ -100,6 +100,33 @@ func (s *clusterStatus) count(partition kadm.PartitionDetail, adding []int32, no
 	for _, id := range partition.ISR {
 		node(id).InSync++
 	}
+	if partition.Leader >= 0 {
+		node(partition.Leader).Leaders++
+	}
+	s.check(partition, adding)
+}
+
+// checkHidden looks at the partitions of internal topics that are not in the list of all topics: without them groups cannot work.
+func (s *clusterStatus) checkHidden(
+	ctx context.Context, admin *kadm.Client, listed kadm.TopicDetails, moves map[partitionKey]movingPartition,
+) {
+	for _, name := range internalTopics {
+		if _, counted := listed[name]; counted {
+			continue
+		}
+		hidden, err := admin.Metadata(ctx, name)
+		if err != nil || hidden.Topics[name].Err != nil {
+			continue // a cluster that has none
+		}
+		for _, partition := range hidden.Topics[name].Partitions.Sorted() {
+			s.check(partition, moves[partitionKey{name, partition.Partition}].Adding)
+		}
+	}
+}
+
+// check adds a partition to the list of the troubled if it is. The replicas that a reassignment adds are not expected to be in sync
+// before it is done.
+func (s *clusterStatus) check(partition kadm.PartitionDetail, adding []int32) {
 	problem := ""
 	expected := slices.DeleteFunc(slices.Clone(partition.Replicas), func(id int32) bool {
 		return slices.Contains(adding, id) && !slices.Contains(partition.ISR, id)
@@ -111,8 +138,6 @@ func (s *clusterStatus) count(partition kadm.PartitionDetail, adding []int32, no
 	if partition.Leader < 0 {
 		problem = "leaderless"
 		s.Leaderless++
-	} else {
-		node(partition.Leader).Leaders++
 	}
 	if problem != "" {
 		s.Troubled = append(s.Troubled, troubledPartition{

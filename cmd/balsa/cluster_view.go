@@ -31,6 +31,7 @@ type clusterView struct {
 	// partitions are where reassignments that are under way lead to.
 	partitions []balance.Partition
 	sizes      map[partitionKey]int64 // bytes of the largest replica; 0: not known
+	inSync     map[partitionKey]int   // how many replicas are
 }
 
 // viewCluster asks for all of it.
@@ -39,7 +40,7 @@ func viewCluster(ctx context.Context, admin *kadm.Client, request requester) (*c
 	if err != nil {
 		return nil, fmt.Errorf("read metadata: %w", err)
 	}
-	v := &clusterView{alive: map[int32]bool{}, sizes: map[partitionKey]int64{}}
+	v := &clusterView{alive: map[int32]bool{}, sizes: map[partitionKey]int64{}, inSync: map[partitionKey]int{}}
 	for _, b := range metadata.Brokers {
 		v.alive[b.NodeID] = true
 		broker := balance.Broker{ID: b.NodeID}
@@ -111,6 +112,7 @@ func (v *clusterView) place(topics kadm.TopicDetails, moves map[partitionKey]mov
 				})
 			}
 			v.partitions = append(v.partitions, at)
+			v.inSync[partitionKey{topic.Topic, p.Partition}] = len(p.ISR)
 		}
 	}
 }

@@ -41,6 +41,34 @@ func (m *Move) Added() []int32 {
 	return slices.DeleteFunc(slices.Clone(m.To), func(id int32) bool { return slices.Contains(m.From, id) })
 }
 
+// Apply makes partitions what moves make of them.
+func Apply(partitions []Partition, moves []Move) {
+	type key struct {
+		topic  string
+		number int32
+	}
+	to := make(map[key][]int32, len(moves))
+	for _, m := range moves {
+		to[key{m.Topic, m.Number}] = m.To
+	}
+	for i := range partitions {
+		if replicas, moved := to[key{partitions[i].Topic, partitions[i].Number}]; moved {
+			partitions[i].Replicas = replicas
+		}
+	}
+}
+
+// Diff returns the moves that lead from one state of the same partitions, in the same order, to another.
+func Diff(before, after []Partition) []Move {
+	var moves []Move
+	for i, p := range before {
+		if !slices.Equal(p.Replicas, after[i].Replicas) {
+			moves = append(moves, Move{Topic: p.Topic, Number: p.Number, From: p.Replicas, To: after[i].Replicas})
+		}
+	}
+	return moves
+}
+
 // Drain plans how the leaving brokers lose what they have, and nothing else. The error says which partition has more replicas than
 // there are brokers left.
 func Drain(brokers []Broker, partitions []Partition) ([]Move, error) {

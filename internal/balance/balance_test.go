@@ -181,6 +181,22 @@ func TestResize(t *testing.T) {
 	}
 }
 
+func TestApplyAndDiff(t *testing.T) {
+	before := clustered(2, 3, 2, 1, 2)
+	moves, err := Even(open(1, 2, 3), before)
+	if err != nil || len(moves) == 0 {
+		t.Fatalf("%v, %v", moves, err)
+	}
+	result := slices.Clone(before)
+	Apply(result, moves)
+	if again := Diff(before, result); !reflect.DeepEqual(again, moves) {
+		t.Errorf("%+v, want %+v", again, moves)
+	}
+	if !reflect.DeepEqual(before, clustered(2, 3, 2, 1, 2)) {
+		t.Error("the partitions that were planned for changed")
+	}
+}
+
 // TestRacks: no plan brings replicas into one rack that were in two.
 func TestRacks(t *testing.T) {
 	var brokers []Broker

@@ -109,7 +109,7 @@ func (d *Decider) placed(c *creation, t *kmsg.CreateTopicsRequestTopic) ([]Parti
 		n = int(d.Config.NumPartitions)
 	}
 	if factor == -1 {
-		factor = int(DefaultReplication(d.Config))
+		factor = d.defaultReplication(img)
 	}
 	switch open := len(d.openBrokers(img)); {
 	case n <= 0:
@@ -122,6 +122,15 @@ func (d *Decider) placed(c *creation, t *kmsg.CreateTopicsRequestTopic) ([]Parti
 		return nil, d.tooManyReplicas(img, factor)
 	}
 	return d.newPlacer(img, c.loads, nil, factor).placeAll(n, factor), nil
+}
+
+// defaultReplication is that of topics that do not ask for one: as configured, else as for a cluster of the size that this one has now,
+// whichever node decides and however many began it.
+func (d *Decider) defaultReplication(img *Image) int {
+	if d.Config.Replication > 0 {
+		return int(d.Config.Replication)
+	}
+	return min(3, len(d.knownBrokers(img)))
 }
 
 func tooManyPartitions() *failure {

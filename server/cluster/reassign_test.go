@@ -270,6 +270,18 @@ func TestUnregisterBroker(t *testing.T) {
 	w.create("t", 1, 3)
 }
 
+// TestDefaultReplicationGrows: a cluster that began with one broker and has three makes topics as if it had begun with three.
+func TestDefaultReplicationGrows(t *testing.T) {
+	w := newWorld(t, 1)
+	for factor := raft.NodeID(1); factor <= 4; factor++ {
+		w.register(factor, "")
+		topic := w.create(number(int(factor)), 1, -1)
+		if got := len(topic.Partitions[0].Replicas); got != min(3, int(factor)) {
+			t.Errorf("%d brokers: %d replicas", factor, got)
+		}
+	}
+}
+
 func TestCordon(t *testing.T) {
 	w := newWorld(t, 3)
 	for _, c := range []struct {

@@ -136,9 +136,11 @@ func (b *Broker) replicaStates(t *cluster.Topic, partition int32, leader raft.No
 	inSync, offline = make([]int32, 0, len(p.Replicas)), []int32{}
 	for _, node := range p.Replicas {
 		switch {
+		case node == leader && b.Metadata.Alive(node):
+			inSync = append(inSync, int32(node)) // whatever was heard of its replica before
 		case !b.Metadata.InService(node, t.ID, partition):
 			offline = append(offline, int32(node))
-		case node == leader || !slices.Contains(p.Adding, node):
+		case !slices.Contains(p.Adding, node):
 			inSync = append(inSync, int32(node))
 		}
 	}
