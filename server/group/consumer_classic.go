@@ -133,6 +133,15 @@ func ownedNames(names map[string][]int32, topics Topics) *assignment {
 
 // classicMember returns the member of the classic protocol that a request is from.
 func (g *consumerGroup) classicMember(id string, instanceID *string) (*consumerMember, *kerr.Error) {
+	m, err := g.member(id, instanceID)
+	if err == nil && m.classic == nil {
+		return nil, kerr.UnknownMemberID
+	}
+	return m, err
+}
+
+// member returns the member that a request of the classic protocol names.
+func (g *consumerGroup) member(id string, instanceID *string) (*consumerMember, *kerr.Error) {
 	m := g.members[id]
 	if instanceID != nil {
 		switch current := g.static[*instanceID]; current {
@@ -143,7 +152,7 @@ func (g *consumerGroup) classicMember(id string, instanceID *string) (*consumerM
 			return nil, kerr.FencedInstanceID
 		}
 	}
-	if m == nil || m.classic == nil {
+	if m == nil {
 		return nil, kerr.UnknownMemberID
 	}
 	return m, nil
@@ -236,7 +245,7 @@ func (g *consumerGroup) waits(m *consumerMember) bool {
 	return false
 }
 
-// leaveConsumerGroup removes members of the classic protocol by LeaveGroup. An administrator may name static members by
+// leaveConsumerGroup removes members by LeaveGroup, those of either protocol. An administrator may name static members by
 // their instance id alone.
 func (l *Leader) leaveConsumerGroup(g *consumerGroup, now time.Time, req *kmsg.LeaveGroupRequest, reply Reply) {
 	resp := kmsg.NewPtrLeaveGroupResponse()
@@ -247,7 +256,7 @@ func (l *Leader) leaveConsumerGroup(g *consumerGroup, now time.Time, req *kmsg.L
 		if id == "" && asked.InstanceID != nil {
 			id = g.static[*asked.InstanceID]
 		}
-		_, err := g.classicMember(id, asked.InstanceID)
+		_, err := g.member(id, asked.InstanceID)
 		if err == nil && gone[id] {
 			err = kerr.UnknownMemberID
 		}

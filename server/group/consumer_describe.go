@@ -39,9 +39,7 @@ func (g *consumerGroup) describe(d *kmsg.ConsumerGroupDescribeResponseGroup, top
 		dm.MemberID, dm.InstanceID, dm.RackID, dm.MemberEpoch = id, m.instanceID, m.rackID, m.epoch
 		dm.ClientID, dm.ClientHost = m.client.ID, m.client.Host
 		dm.SubscribedTopics = append([]string{}, m.topics...)
-		if m.regex != "" {
-			dm.SubscribedTopicRegex = &m.regex
-		}
+		dm.SubscribedTopicRegex = kmsg.StringPtr(m.regex) // empty, not null, when there is none
 		dm.Assignment = describedAssignment(m.assigned.partitions(), topics)
 		dm.TargetAssignment = describedAssignment(g.target[id], topics)
 		dm.MemberType = consumerMemberType

@@ -155,6 +155,8 @@ func (l *Leader) consumerGroupToBeat(b beating) (*change, *refusal) {
 	}
 	classic := l.find(id)
 	switch {
+	case b.req.MemberEpoch != 0 && classic == nil:
+		return nil, refuse(kerr.GroupIDNotFound, "Consumer group %s not found.", id)
 	case b.req.MemberEpoch != 0:
 		return nil, l.notConsumerGroup(id)
 	case classic == nil:
@@ -193,7 +195,7 @@ func (g *consumerGroup) admit(b beating, m *consumerMember) (replaced *consumerM
 	case req.MemberEpoch != 0:
 		return nil, m.checkEpoch(req)
 	case current == m && m.epoch != staticLeftEpoch:
-		return nil, nil // it begins again
+		return nil, nil // it begins again; Kafka takes it for a stranger, also when only the answer to its join was lost
 	case current.epoch != staticLeftEpoch && current.classic == nil:
 		return nil, refuse(kerr.UnreleasedInstanceID,
 			"Static member %s with instance id %s cannot join the group because the instance id is owned by %s member.",
@@ -267,7 +269,7 @@ func (c *change) subscribe(b beating, id string, before, replaced *consumerMembe
 		s := b.subscription(&consumerMember{}, id)
 		c.leader.env.Logger.Info("group member joins", "group", c.group.id, "member", id, "client", s.client.ID)
 		c.do(consumerMemberStored{c.group.id, s})
-		return true
+		return len(s.topics) > 0 || s.regex != ""
 	default:
 		if s := b.subscription(before, id); !s.equal(&before.memberSubscription) {
 			c.do(consumerMemberStored{c.group.id, s})

@@ -217,6 +217,61 @@ func TestConsumerValidation(t *testing.T) {
 	h.expect("full", send(func(r *request) {}), "GROUP_MAX_SIZE_REACHED")
 }
 
+// What Kafka 4.3.1 says in these cases.
+func TestConsumerMessages(t *testing.T) {
+	h := newHarness(t)
+	message := func(change func(*kmsg.ConsumerGroupHeartbeatRequest)) string {
+		req := h.consumer("a", "t").request()
+		change(req)
+		resp := (*h.send("a", req)).(*kmsg.ConsumerGroupHeartbeatResponse)
+		if resp.ErrorMessage == nil {
+			return errorName(resp.ErrorCode)
+		}
+		return *resp.ErrorMessage
+	}
+	type request = kmsg.ConsumerGroupHeartbeatRequest
+	h.expect("beat", message(func(r *request) { r.MemberEpoch = 3 }), "Consumer group g not found.")
+	h.expect("leave", message(func(r *request) { r.MemberEpoch = -1 }), "Group g not found.")
+	h.expect("regex", message(func(r *request) { r.SubscribedTopicRegex = text("(a") }),
+		"SubscribedTopicRegex `(a` is not a valid regular expression: missing closing ).")
+	h.send("c", newCommit("simple", 0, 1))
+	h.expect("simple group", message(func(r *request) { r.Group, r.MemberEpoch = "simple", 3 }), "Group simple is not a consumer group.")
+	a := h.consumer("a")
+	h.expect("join for nothing", a.beat(), "ok")
+	h.expect("no assignment is called for", h.groupState("g"), "Stable epoch=1 target=1 members=1")
+}
+
+func TestConsumerRemovedByAdministrator(t *testing.T) {
+	h := newHarness(t)
+	a, b := h.consumer("a", "t"), h.consumer("b", "t")
+	b.instance = text("ib")
+	settleGroup(a, b)
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Version, req.Group = 5, "g"
+	req.Members = []kmsg.LeaveGroupRequestMember{{MemberID: "a"}, {InstanceID: text("ib")}, {MemberID: "x"}, {MemberID: "a"}}
+	var got []string
+	for _, m := range (*h.send("admin", req)).(*kmsg.LeaveGroupResponse).Members {
+		got = append(got, errorName(m.ErrorCode))
+	}
+	h.expect("leave", fmt.Sprint(got), "[ok ok UNKNOWN_MEMBER_ID UNKNOWN_MEMBER_ID]")
+	h.expect("members", h.groupState("g"), "Empty epoch=4 target=3 members=0")
+}
+
+func TestConsumerGroupConfigs(t *testing.T) {
+	h := newHarness(t)
+	h.configs = map[string]string{"g/consumer.session.timeout.ms": "9000", "g/consumer.heartbeat.interval.ms": "1000"}
+	a := h.consumer("a", "t")
+	resp := (*h.send("a", a.request())).(*kmsg.ConsumerGroupHeartbeatResponse)
+	h.expect("interval", fmt.Sprint(resp.HeartbeatIntervalMillis), "1000")
+	h.advance(8900 * time.Millisecond)
+	h.expect("in time", a.beat(), "ok")
+	h.advance(9100 * time.Millisecond)
+	h.expect("too late", h.groupState("g"), "Empty epoch=3 target=2 members=0")
+	h.configs["g/consumer.heartbeat.interval.ms"] = "300000"
+	resp = (*h.send("a", h.consumer("a", "t").request())).(*kmsg.ConsumerGroupHeartbeatResponse)
+	h.expect("not longer than sessions", fmt.Sprint(resp.HeartbeatIntervalMillis), "3000")
+}
+
 func TestConsumerEpochs(t *testing.T) {
 	h := newHarness(t)
 	a := h.consumer("a", "t")

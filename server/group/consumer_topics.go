@@ -3,9 +3,11 @@ package group
 import (
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"time"
 
@@ -29,7 +31,7 @@ const regexRefreshInterval = time.Second
 // whatever a client sends.
 func compileRegex(expression string) (*regexp.Regexp, error) {
 	// By itself first: a parenthesis too many must not close the one around it.
-	if _, err := regexp.Compile(expression); err != nil {
+	if _, err := syntax.Parse(expression, syntax.Perl); err != nil {
 		return nil, fmt.Errorf("topic regular expression: %w", err)
 	}
 	re, err := regexp.Compile(`\A(?:` + expression + `)\z`)
@@ -84,12 +86,16 @@ func (g *consumerGroup) subscribed(topics Topics, now time.Time) map[string]bool
 // hashTopics is over all that assignments depend on: the topics that the group reads, their ids and numbers of
 // partitions. It is stored, so that a new leader knows whether they have changed.
 func (g *consumerGroup) hashTopics(topics Topics, now time.Time) uint64 {
-	h := fnv.New64a()
+	h, found := fnv.New64a(), false
 	for name := range sorted(g.subscribed(topics, now)) {
 		if id, partitions, ok := topics.ByName(name); ok {
 			_, _ = h.Write(id[:]) // never fails; ids are never used again, so the name need not be in it
 			_, _ = h.Write(binary.BigEndian.AppendUint32(nil, uint32(partitions)))
+			found = true
 		}
+	}
+	if !found {
+		return 0 // as in a group that has just begun
 	}
 	return h.Sum64()
 }
@@ -161,5 +167,10 @@ func (g *consumerGroup) preferredAssignor(configured []string) string {
 
 // invalidRegex is the answer to an expression that is not one.
 func invalidRegex(expression string, err error) *refusal {
-	return refuse(kerr.InvalidRegularExpression, "SubscribedTopicRegex `%s` is not a valid regular expression: %v.", expression, err)
+	why := err.Error()
+	var wrong *syntax.Error
+	if errors.As(err, &wrong) {
+		why = wrong.Code.String()
+	}
+	return refuse(kerr.InvalidRegularExpression, "SubscribedTopicRegex `%s` is not a valid regular expression: %s.", expression, why)
 }
