@@ -7,8 +7,11 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"balsa/test/harness"
 )
 
 // reassign moves the only partition of a topic and waits until it has arrived.
@@ -102,4 +105,89 @@ func TestLostDataDirectory(t *testing.T) {
 	must(t, c.Nodes[0].Kill()) // now its vote counts, and what it stores
 	produce(t, client(t, c), "kept", "d")
 	wantValues(t, consume(t, c, "kept", kgo.NewOffset().At(0), 4), 0, "a", "b", "c", "d")
+}
+
+// TestSingleNodeGrows makes a cluster of three out of a single node, and then does without that node.
+func TestSingleNodeGrows(t *testing.T) {
+	c, err := harness.New(harness.Options{Binary: balsa, Dir: t.TempDir(), Nodes: 1, Flags: []string{"--log-level", "warn"}})
+	must(t, err)
+	t.Cleanup(func() {
+		must(t, c.Close())
+		if t.Failed() {
+			logs(t, c)
+		}
+	})
+	first := c.Nodes[0]
+	first.Argv = append(first.Argv, "--peer-listen", c.Seeds())
+	must(t, c.Start(within(t)))
+	createTopic(t, c, "grown", 1)
+	cl := client(t, c)
+	produce(t, cl, "grown", "a", "b")
+	for range 2 {
+		n, err := c.Join()
+		must(t, err)
+		must(t, n.Process.Start())
+	}
+	must(t, c.WaitServing(within(t)))
+	adm := admin(t, c)
+	var req kadm.AlterPartitionAssignmentsReq
+	for shard := range int32(16) {
+		req.Assign("__consumer_offsets", shard, []int32{1 + shard%3, 1 + (shard+1)%3, 1 + (shard+2)%3})
+	}
+	req.Assign("grown", 0, []int32{2, 3, 1})
+	responses, err := adm.AlterPartitionAssignments(within(t), req)
+	must(t, err)
+	must(t, responses.Error())
+	eventually(t, "all has moved, and three vote", func() bool {
+		list, err := adm.ListPartitionReassignments(t.Context(), nil)
+		return err == nil && len(list) == 0 && len(metadataVoters(t, cl)) == 3
+	})
+	inSync(t, adm, "grown", 1, 2, 3)
+	must(t, first.Kill())
+	produce(t, client(t, c), "grown", "c")
+	wantValues(t, consume(t, c, "grown", kgo.NewOffset().At(0), 3), 0, "a", "b", "c")
+}
+
+// TestControllerIsRemoved takes away the node that leads the metadata, while it runs.
+func TestControllerIsRemoved(t *testing.T) {
+	c := start(t, 4)
+	createTopic(t, c, "stays", 1)
+	cl, adm := client(t, c), admin(t, c)
+	produce(t, cl, "stays", "a")
+	m, err := adm.Metadata(within(t))
+	must(t, err)
+	leaves := m.Controller
+	var rest []int32
+	for _, n := range c.Nodes {
+		if n.ID != leaves {
+			rest = append(rest, n.ID)
+		}
+	}
+	var req kadm.AlterPartitionAssignmentsReq
+	for shard := range int32(16) {
+		req.Assign("__consumer_offsets", shard, rest)
+	}
+	req.Assign("stays", 0, rest)
+	responses, err := adm.AlterPartitionAssignments(within(t), req)
+	must(t, err)
+	must(t, responses.Error())
+	eventually(t, "all has moved", func() bool {
+		list, err := adm.ListPartitionReassignments(t.Context(), nil)
+		return err == nil && len(list) == 0
+	})
+	unregister := kmsg.NewPtrUnregisterBrokerRequest()
+	unregister.BrokerID = leaves
+	answer, err := unregister.RequestWith(within(t), cl)
+	must(t, err)
+	must(t, kerr.ErrorForCode(answer.ErrorCode))
+	eventually(t, "it votes no more, and another one leads", func() bool {
+		voters := metadataVoters(t, cl)
+		m, err := adm.Metadata(t.Context())
+		return err == nil && len(voters) == 3 && !slices.Contains(voters, leaves) && m.Controller != leaves
+	})
+	must(t, c.Node(leaves).Kill())
+	produce(t, client(t, c), "stays", "b")
+	_, err = adm.CreateTopic(within(t), 1, 3, nil, "new")
+	must(t, err)
+	wantValues(t, consume(t, c, "stays", kgo.NewOffset().At(0), 2), 0, "a", "b")
 }
