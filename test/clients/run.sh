@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the client scenario (README.md) with every Kafka client, or with those named.
-#   run.sh [--bootstrap HOST:PORT,...] [--replication-factor N] [--strict] [kcat|franz-go|sarama|kafka-python|confluent-kafka|kafkajs|java]...
+#   run.sh [--bootstrap HOST:PORT,...] [--replication-factor N] [--strict] [kcat|franz-go|sarama|kafka-python|confluent-kafka|kafkajs|java|java-admin]...
 # Without --bootstrap it starts three nodes of balsa on private ports and ends them. A client whose language is missing is
 # skipped with the reason; --strict counts that as a failure.
 set -uo pipefail
@@ -8,7 +8,7 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 readonly here root
-readonly all=(kcat franz-go sarama kafka-python confluent-kafka kafkajs java)
+readonly all=(kcat franz-go sarama kafka-python confluent-kafka kafkajs java java-admin)
 readonly client_timeout=300
 readonly base_port=${BALSA_CLIENTS_PORT:-31490}
 
@@ -114,6 +114,10 @@ setup() {
   java)
     need java mvn && prepare "building with Maven" java_classes || return
     cmd=(java -Xmx256m -cp "$here/java/target/classes:$here/java/target/libs/*" balsa.Scenario "$bootstrap" "$replication")
+    ;;
+  java-admin) # every call of the Admin interface, with what Kafka answers
+    need java mvn && prepare "building with Maven" java_classes || return
+    cmd=(java -Xmx256m -cp "$here/java/target/classes:$here/java/target/libs/*" balsa.AdminSweep "$bootstrap" "$here/java/admin-sweep.txt")
     ;;
   esac
 }
