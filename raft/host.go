@@ -46,6 +46,7 @@ type Host struct {
 	stable      *stableDB
 	pool        buffers
 	events      leadershipEvents
+	throttle    throttle
 
 	ctx      context.Context
 	cancel   context.CancelFunc

@@ -224,6 +224,7 @@ func (t *groupTransport) sendEntries(s *session, n NodeID, req *hraft.AppendEntr
 		if err != nil {
 			return err
 		}
+		t.throttleTo(t.ctx, n, records.Bytes)
 		answer, err := s.conns[dataClass(t.group)].request(t.ctx, frameAppend, body, records)
 		records.Release()
 		if err != nil {

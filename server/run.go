@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -111,6 +112,9 @@ func (s *Server) followMetadata(ctx context.Context) {
 		image, changed := s.machine.Watch()
 		for _, b := range image.Brokers {
 			s.host.Connect(b.ID)
+		}
+		if rate, err := strconv.ParseInt(s.resolver.BrokerValue(image, cluster.ConfigThrottledRate), 10, 64); err == nil {
+			s.host.ThrottleLearners(rate)
 		}
 		s.manager.Sync(image)
 		s.leaders.forget(before, image)

@@ -18,6 +18,7 @@ const (
 	ConfigMaxConnections      = "max.connections"
 	ConfigMaxConnectionsPerIP = "max.connections.per.ip"
 	ConfigMaxConnectionRate   = "max.connection.creation.rate"
+	ConfigThrottledRate       = "leader.replication.throttled.rate"
 )
 
 // maxInt is Kafka's default where a number has no bound.
@@ -34,12 +35,12 @@ func dynamicBrokerDefs() []ConfigDef {
 			Doc: "How many connections a second the broker accepts from all clients together. Those beyond it wait to be accepted.",
 		},
 		{
-			Name: "leader.replication.throttled.rate", Type: typeLong, Default: maxLong, check: atLeast(0),
-			Doc: keptForTools + "Moves of replicas are throttled by how many are under way at once.",
+			Name: ConfigThrottledRate, Type: typeLong, Default: maxLong, check: atLeast(0),
+			Doc: "How many bytes a second the broker sends as leader to replicas that are being added, all together, whatever topics say; 0 is no bound. Replicas that are in place are not throttled.",
 		},
 		{
 			Name: "follower.replication.throttled.rate", Type: typeLong, Default: maxLong, check: atLeast(0),
-			Doc: keptForTools + "Moves of replicas are throttled by how many are under way at once.",
+			Doc: keptForTools + "Moves of replicas are throttled where they are sent from, see leader.replication.throttled.rate.",
 		},
 		{
 			Name: "replica.alter.log.dirs.io.max.bytes.per.second", Type: typeLong, Default: maxLong, check: atLeast(0),

@@ -58,7 +58,7 @@ var topicConfigs = newConfigTable([]ConfigDef{
 	},
 	{
 		Name: "follower.replication.throttled.replicas", Type: typeList, Default: "", check: throttledReplicas("follower.replication.throttled.replicas"),
-		Doc: "Kept for tools; replication is not throttled.",
+		Doc: "Kept for tools; leader.replication.throttled.rate is for all replicas that are being added.",
 	},
 	{
 		Name: "index.interval.bytes", Type: typeInt, Default: "4096", Broker: "log.index.interval.bytes", check: atLeast(0),
@@ -66,7 +66,7 @@ var topicConfigs = newConfigTable([]ConfigDef{
 	},
 	{
 		Name: "leader.replication.throttled.replicas", Type: typeList, Default: "", check: throttledReplicas("leader.replication.throttled.replicas"),
-		Doc: "Kept for tools; replication is not throttled.",
+		Doc: "Kept for tools; leader.replication.throttled.rate is for all replicas that are being added.",
 	},
 	{
 		Name: "local.retention.bytes", Type: typeLong, Default: "-2", Broker: "log.local.retention.bytes", check: atLeast(-2),
