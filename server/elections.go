@@ -158,9 +158,31 @@ func (e *elections) serve(ctx context.Context, _ raft.NodeID, payload []byte) ([
 	return encodeLeaders(stayed), nil
 }
 
-// elect hands groups that this node leads over to their preferred leaders at once, whatever transfers failed before, and returns
-// those that stayed here.
+const (
+	// electionPatience is how long preferred leaders may take to catch up: one that has just come back is about to.
+	electionPatience = 2 * time.Second
+	electionRetry    = 50 * time.Millisecond
+)
+
+// elect hands groups that this node leads over to their preferred leaders, whatever transfers failed before, and returns those that
+// stayed here.
 func (b *balancer) elect(ctx context.Context, groups []raft.GroupID) []raft.GroupID {
+	ctx, cancel := context.WithTimeout(ctx, electionPatience)
+	defer cancel()
+	for {
+		stayed := b.electOnce(ctx, groups)
+		if len(stayed) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return stayed
+		case <-time.After(electionRetry):
+		}
+	}
+}
+
+func (b *balancer) electOnce(ctx context.Context, groups []raft.GroupID) []raft.GroupID {
 	wanted := make(map[raft.GroupID]bool, len(groups))
 	for _, id := range groups {
 		wanted[id] = true
