@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"balsa/log/batch"
@@ -52,16 +53,41 @@ func (k *keyedLog) fill(n, keys int) {
 		if k.rnd.IntN(12) == 0 {
 			epoch++
 		}
-		b := batch.Internal(batch.KindNoop, nil)
-		if k.rnd.IntN(8) > 0 {
-			b = k.batch(keys)
+		switch k.rnd.IntN(12) {
+		case 0:
+			k.append(batch.Internal(batch.KindNoop, nil), epoch)
+		case 1, 2:
+			k.transaction(keys, epoch)
+		default:
+			k.append(k.batch(keys, batch.BuildOptions{}), epoch)
 		}
-		k.append(b, epoch)
+	}
+}
+
+// transaction appends a transaction of up to two batches, with another batch among them, and its marker. Records of those that
+// are aborted are not records: no reader sees them.
+func (k *keyedLog) transaction(keys int, epoch Epoch) {
+	k.t.Helper()
+	e := batch.EndTransaction{ProducerID: int64(k.rnd.IntN(3)), Commit: k.rnd.IntN(2) == 0}
+	first, before := k.l.NextOffset(), len(k.records)
+	for range 1 + k.rnd.IntN(2) {
+		k.append(k.batch(keys, batch.BuildOptions{Transactional: true, Producer: &batch.Producer{ID: e.ProducerID}}), epoch)
+	}
+	if !e.Commit {
+		k.records = k.records[:before]
+	}
+	if k.rnd.IntN(2) == 0 {
+		k.append(k.batch(keys, batch.BuildOptions{}), epoch)
+	}
+	marker := k.l.NextOffset()
+	k.append(e.Build(1000), epoch)
+	if !e.Commit {
+		k.l.AppendAborted(AbortedTxn{ProducerID: e.ProducerID, First: first, Last: marker, LastStable: marker + 1})
 	}
 }
 
 // batch makes a batch of up to 4 records, of which one in five deletes its key.
-func (k *keyedLog) batch(keys int) batch.Batch {
+func (k *keyedLog) batch(keys int, options batch.BuildOptions) batch.Batch {
 	records := make([]batch.Record, 1+k.rnd.IntN(4))
 	for i := range records {
 		o := k.l.NextOffset() + Offset(i)
@@ -72,7 +98,8 @@ func (k *keyedLog) batch(keys int) batch.Batch {
 		k.records = append(k.records, rec)
 		records[i] = batch.Record{Timestamp: 1000 + int64(o), Key: []byte(rec.key), Value: rec.value}
 	}
-	b, err := batch.BuildRecords(records, batch.BuildOptions{Codec: batch.Codec(k.rnd.IntN(5))})
+	options.Codec = batch.Codec(k.rnd.IntN(5))
+	b, err := batch.BuildRecords(records, options)
 	if err != nil {
 		k.t.Fatal(err)
 	}
@@ -136,9 +163,13 @@ func latest(records []keyed) map[string]string {
 	return m
 }
 
-// read returns what a consumer sees that reads a log from an offset on, in steps.
+// readKeyed returns what a consumer of committed records sees that reads a log from an offset on, in steps.
 func readKeyed(t testing.TB, l *Log, from Offset, step int) []keyed {
 	t.Helper()
+	aborted, err := l.abortedBelow(l.NextOffset())
+	if err != nil {
+		t.Fatal(err)
+	}
 	var out []keyed
 	for at := from; at < l.NextOffset(); {
 		s, err := l.Read(at, l.NextOffset(), step, true)
@@ -154,8 +185,12 @@ func readKeyed(t testing.TB, l *Log, from Offset, step int) []keyed {
 			if err != nil || h.IsInternal() || !batch.Batch(raw[:h.Length]).CheckCRC() {
 				t.Fatalf("read %d: batch %+v, %v", at, h, err)
 			}
+			hidden := h.IsControl() || h.IsTransactional() && aborted.has(h.ProducerID, h.BaseOffset)
+			if hidden && h.Count > 0 && !h.IsControl() && h.BaseOffset < l.CleanedTo() {
+				t.Fatalf("aborted records at %d, compacted to %d", h.BaseOffset, l.CleanedTo())
+			}
 			for r := batch.Batch(raw[:h.Length]).Records(1 << 20); r.Next(); {
-				if rec := r.Record(); rec.Offset >= from && !h.IsControl() {
+				if rec := r.Record(); rec.Offset >= from && !hidden {
 					out = append(out, keyed{rec.Offset, string(rec.Key), bytes.Clone(rec.Value)})
 				}
 			}
@@ -334,7 +369,7 @@ func TestCompactCrash(t *testing.T) {
 			})
 			c = &compactCrash{keyedLog: newKeyedLog(t, seed, fault), mem: mem, seed: seed << 20}
 			for range 3 {
-				c.fill(40, 12)
+				c.fill(30, 12)
 				c.save()
 				c.before, c.dropTo, c.to = c.records, c.to, c.l.NextOffset()
 				c.records = kept(c.records, c.to, c.dropTo)
@@ -346,7 +381,7 @@ func TestCompactCrash(t *testing.T) {
 			points += c.points
 		})
 	}
-	if points < 1000 {
+	if points < 100**crashTraces {
 		t.Errorf("only %d crashes: the test proves nothing", points)
 	}
 	t.Logf("%d crashes", points)
@@ -354,24 +389,22 @@ func TestCompactCrash(t *testing.T) {
 
 func (c *compactCrash) crash() {
 	c.t.Helper()
-	for range 2 {
-		c.points++
-		c.seed++
-		after := c.mem.Crash(c.seed)
-		l, saved, err := Open(testDir, Options{FS: after, Config: c.config})
-		if err != nil {
-			c.t.Fatalf("crash %d: %v", c.seed, err)
-		}
-		if string(saved.State) != "state" || saved.Index != Index(len(c.terms)) {
-			c.t.Fatalf("crash %d: checkpoint %+v", c.seed, saved)
-		}
-		c.inspect(l)
-		c.again(l)
-		if err := l.Close(); err != nil {
-			c.t.Fatalf("crash %d: %v", c.seed, err)
-		}
-		c.noLitter(after)
+	c.points++
+	c.seed++
+	after := c.mem.Crash(c.seed)
+	l, saved, err := Open(testDir, Options{FS: after, Config: c.config})
+	if err != nil {
+		c.t.Fatalf("crash %d: %v", c.seed, err)
 	}
+	if string(saved.State) != "state" || saved.Index != Index(len(c.terms)) {
+		c.t.Fatalf("crash %d: checkpoint %+v", c.seed, saved)
+	}
+	c.inspect(l)
+	c.again(l)
+	if err := l.Close(); err != nil {
+		c.t.Fatalf("crash %d: %v", c.seed, err)
+	}
+	c.noLitter(after)
 }
 
 // inspect checks what a reader sees of a half compacted log.
@@ -403,8 +436,14 @@ func (c *compactCrash) noLitter(fs *vfs.Mem) {
 	if err != nil {
 		c.t.Fatalf("crash %d, opened again: %v", c.seed, err)
 	}
+	files := 2*len(l.segments) + 1
+	for _, s := range l.segments {
+		if s.txns.exists {
+			files++
+		}
+	}
 	names, err := fs.ReadDir(testDir)
-	if err != nil || len(names) != 2*len(l.segments)+1 {
+	if err != nil || len(names) != files {
 		c.t.Fatalf("crash %d: %d segments, files %v, %v", c.seed, len(l.segments), names, err)
 	}
 }
@@ -566,4 +605,89 @@ func TestCompactDamaged(t *testing.T) {
 	if k.l.Failed() != nil || k.l.CleanedTo() != 0 {
 		t.Errorf("failed %v, cleaned to %d", k.l.Failed(), k.l.CleanedTo())
 	}
+}
+
+// TestCompactWhileReading reads all the time, by offset and as replication does, while the log grows and is compacted under it.
+func TestCompactWhileReading(t *testing.T) {
+	k := newKeyedLog(t, 11, newMem(t))
+	k.fill(50, 20)
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for n := range 3 {
+		readers.Go(func() {
+			for rnd := rand.New(rand.NewPCG(uint64(n), 1)); ; {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if err := readOn(k.l, Offset(rnd.Int64N(int64(k.l.NextOffset()))), 100+rnd.IntN(5000)); err != nil {
+					t.Error(err)
+					return
+				}
+				if err := shipOn(k.l, Index(1+rnd.IntN(int(k.l.LastIndex()))), 100+rnd.IntN(5000)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 30 {
+		k.fill(20, 20)
+		k.save()
+		k.records = kept(k.records, k.next, k.l.CleanedTo())
+		k.compact(k.next, k.l.CleanedTo())
+	}
+	close(done)
+	readers.Wait()
+	sameRecords(t, readKeyed(t, k.l, 0, 1<<20), k.records)
+}
+
+// readOn reads batches from an offset to the end: their offsets rise, and they are whole.
+func readOn(l *Log, at Offset, step int) error {
+	for end := l.NextOffset(); at < end; {
+		s, err := l.Read(at, end, step, true)
+		if err != nil {
+			return err
+		}
+		raw, err := s.AppendTo(nil)
+		s.Release()
+		if err != nil || s.NextOffset == at {
+			return err // or nothing but a gap is left
+		}
+		for len(raw) > 0 {
+			h, err := batch.ParseHeader(raw)
+			if err != nil || h.IsInternal() || h.NextOffset() <= at || !batch.Batch(raw[:h.Length]).CheckCRC() {
+				return fmt.Errorf("read at %d: batch %+v, %w", at, h, err)
+			}
+			at, raw = h.NextOffset(), raw[h.Length:]
+		}
+	}
+	return nil
+}
+
+// shipOn reads entries from one on to the end: there is one for each index.
+func shipOn(l *Log, next Index, step int) error {
+	for end := l.LastIndex(); next <= end; {
+		s, last, err := l.ReadEntries(next, end, step)
+		if err != nil {
+			return err
+		}
+		raw, err := s.AppendTo(nil)
+		s.Release()
+		if err != nil {
+			return err
+		}
+		for len(raw) > 0 {
+			h, err := batch.ParseHeader(raw)
+			if err != nil || !batch.Batch(raw[:h.Length]).CheckCRC() {
+				return fmt.Errorf("ship entry %d: batch %+v, %w", next, h, err)
+			}
+			next, raw = next+Index(h.Entries()), raw[h.Length:]
+		}
+		if next != last+1 {
+			return fmt.Errorf("shipped up to entry %d, said %d", next-1, last)
+		}
+	}
+	return nil
 }
