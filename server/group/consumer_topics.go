@@ -24,12 +24,18 @@ type subscribedTopics struct {
 	matchedIn uint64 // version of the metadata
 }
 
+// maxRegexLength bounds what a client can make us compile.
+const maxRegexLength = 16 << 10
+
 // regexRefreshInterval keeps a cluster whose metadata changes all the time from matching all the time.
 const regexRefreshInterval = time.Second
 
 // compileRegex returns the expression, which must match whole names. Like Kafka's, it is RE2: it takes linear time,
 // whatever a client sends.
 func compileRegex(expression string) (*regexp.Regexp, error) {
+	if len(expression) > maxRegexLength {
+		return nil, fmt.Errorf("longer than %d bytes", maxRegexLength)
+	}
 	// By itself first: a parenthesis too many must not close the one around it.
 	if _, err := syntax.Parse(expression, syntax.Perl); err != nil {
 		return nil, fmt.Errorf("topic regular expression: %w", err)
@@ -44,7 +50,8 @@ func compileRegex(expression string) (*regexp.Regexp, error) {
 // matching returns the names that the regular expression of a member matches.
 func (g *consumerGroup) matching(expression string, topics Topics, now time.Time) []string {
 	t := &g.topics
-	if t.matches == nil || t.matchedIn != topics.Version() && now.Sub(t.matchedAt) >= regexRefreshInterval {
+	tooMany := len(t.matches) > 2*len(g.members)+1 // those of members that have changed theirs since
+	if t.matches == nil || tooMany || t.matchedIn != topics.Version() && now.Sub(t.matchedAt) >= regexRefreshInterval {
 		t.matches, t.matchedAt, t.matchedIn = map[string][]string{}, now, topics.Version()
 	}
 	names, known := t.matches[expression]
