@@ -30,7 +30,9 @@ const (
 	unreachable condition = iota
 	// absent: the node has no replica of the group, or not yet.
 	absent
-	// damaged: the node has set its replica aside.
+	// broken: the node cannot open its replica, and it is not the replica's fault: too many open files, for example.
+	broken
+	// damaged: the node has set its replica aside, which has to be built anew.
 	damaged
 	// joining: the replica began with nothing and was not admitted yet.
 	joining
@@ -41,7 +43,7 @@ const (
 )
 
 func (c condition) String() string {
-	return [...]string{"unreachable", "absent", "damaged", "joining", "admitted", "full"}[c]
+	return [...]string{"unreachable", "absent", "set aside", "damaged", "joining", "admitted", "full"}[c]
 }
 
 // report is a node's answer to memberStatus.
@@ -90,7 +92,10 @@ func (h *Host) serveMember(ctx context.Context, from NodeID, payload []byte) ([]
 func (h *Host) reportOn(g *Group, repairer Repairer, id GroupID) (report, error) {
 	if g == nil {
 		if repairer != nil {
-			if n := repairer.Damaged(id); n != 0 {
+			switch n, aside := repairer.Damaged(id); {
+			case aside && n == 0:
+				return report{condition: broken}, nil
+			case aside:
 				return report{damaged, n}, nil
 			}
 		}

@@ -114,10 +114,7 @@ func (o outlook) bringIn(n NodeID) step {
 	i := slices.IndexFunc(o.members, func(m Member) bool { return m.Node == n })
 	waiting := step{kind: stepWait, why: fmt.Sprintf("the replica on node %d is %s", n, v.condition)}
 	switch v.condition {
-	case unreachable:
-		return waiting
-	case absent: // about to open it
-		waiting.catchingUp = true
+	case unreachable, absent, broken:
 		return waiting
 	case damaged:
 		return step{kind: stepRebuild, node: n, life: v.life} // without a vote: see forgetful

@@ -44,6 +44,7 @@ func TestNextStep(t *testing.T) {
 		"nor two at a time":                     {to(1, 2, 3), voters(1, 2, 3), map[NodeID]replicaView{3: in(damaged), 2: in(damaged)}, step{kind: stepWait}},
 		"a damaged one without a vote is built": {to(1, 2, 3), voters(1, 2), map[NodeID]replicaView{3: in(damaged)}, step{kind: stepRebuild, node: 3, life: 7}},
 		"a damaged learner, too":                {to(1, 2, 3), append(voters(1, 2), Member{3, false}), map[NodeID]replicaView{3: in(damaged)}, step{kind: stepRebuild, node: 3, life: 7}},
+		"one that cannot open it keeps it":      {to(1, 2, 3), voters(1, 2, 3), map[NodeID]replicaView{3: in(broken)}, step{kind: stepWait}},
 		"two replicas, one forgot":              {to(1, 2), voters(1, 2), map[NodeID]replicaView{2: in(damaged)}, step{kind: stepRemove, node: 2}},
 	} {
 		o := outlook{self: 1, target: c.target, members: c.members, replicas: map[NodeID]replicaView{}}

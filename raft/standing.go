@@ -154,15 +154,6 @@ func (g *Group) settleIn() error {
 // Joining says whether the replica began with nothing and has no vote yet.
 func (g *Group) Joining() bool { return g.joiner.joining.Load() }
 
-// MarkJoining makes this node forget all of the groups that it may ever have known, and remember only that it has to join them:
-// for a node that lost its data. Their replicas must not be open.
-func (h *Host) MarkJoining(ids []GroupID) error {
-	if err := h.stable.rejoin(ids); err != nil {
-		return fmt.Errorf("mark %d groups as to be joined: %w", len(ids), err)
-	}
-	return nil
-}
-
 // Leave forgets the terms and votes of a group that this node is no member of any more. Should it come back, it joins: it has
 // forgotten what it acknowledged. The replica must be closed, and its log gone.
 func (h *Host) Leave(id GroupID) error {
@@ -177,8 +168,9 @@ func (h *Host) Known() ([]GroupID, error) { return h.stable.groups() }
 
 // Repairer knows this node's replicas that cannot be opened. Its methods may be called concurrently.
 type Repairer interface {
-	// Damaged returns a number that stands for the replica's being set aside this time, or 0 if it is not.
-	Damaged(id GroupID) uint64
+	// Damaged says whether a replica is set aside, and returns a number that stands for this occurrence; 0 if the reason is none
+	// that building it anew would mend.
+	Damaged(id GroupID) (occurrence uint64, aside bool)
 	// Rebuild deletes what is left of a replica that was set aside, if occurrence is what Damaged returned, and lets it join anew.
 	Rebuild(ctx context.Context, id GroupID, occurrence uint64) error
 }

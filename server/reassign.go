@@ -149,8 +149,12 @@ func (r *reassigner) hasWork(image *cluster.Image, g *raft.Group) bool {
 	return false
 }
 
+// movePatience is for how many looks a move waits for a node that is about to open its replica.
+const movePatience = 5
+
 // move takes steps until the group has its members, or has to wait for something that may take long.
 func (r *reassigner) move(ctx context.Context, g *raft.Group) {
+	patience := movePatience
 	for ctx.Err() == nil {
 		p, ok := r.image().Partition(g.ID().Topic, g.ID().Partition)
 		if !ok {
@@ -170,10 +174,14 @@ func (r *reassigner) move(ctx context.Context, g *raft.Group) {
 			return
 		case done.Done:
 			return
-		case done.Waiting != "" && !done.CatchingUp:
-			r.report(g.ID(), done.Waiting)
-			return
-		case done.CatchingUp:
+		case done.Waiting != "":
+			if !done.CatchingUp {
+				patience--
+			}
+			if patience < 0 {
+				r.report(g.ID(), done.Waiting)
+				return
+			}
 			select {
 			case <-time.After(reassignPoll):
 			case <-ctx.Done():

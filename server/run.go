@@ -89,9 +89,8 @@ func (s *Server) serve(ctx, background context.Context) error {
 
 // settleIn ends a join: all that was assigned to this node before it came has been marked as to be joined.
 func (s *Server) settleIn() error {
-	s.manager.Settle()
-	if !s.rejoining {
-		return nil
+	if err := s.manager.Settle(); err != nil || !s.rejoining {
+		return err
 	}
 	return joined(vfs.OS{}, s.config.DataDir, s.node)
 }

@@ -139,13 +139,6 @@ func (m *Manager) Assigned() iter.Seq[raft.GroupID] {
 	}
 }
 
-// Settle ends Rejoining: what is assigned to this node from now on is new. The image that Sync took last must be current.
-func (m *Manager) Settle() {
-	m.syncing.Lock()
-	defer m.syncing.Unlock()
-	m.rejoining = false
-}
-
 // OutOfService returns the replicas that take no part although this node lives: set aside when they were opened, stopped
 // because their log failed, or still joining.
 func (m *Manager) OutOfService() []raft.GroupID {

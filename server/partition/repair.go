@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 
+	"balsa/log"
 	"balsa/raft"
 	"balsa/server/cluster"
 )
@@ -19,11 +22,16 @@ type setAside struct {
 
 var _ raft.Repairer = (*Manager)(nil)
 
-// Damaged implements raft.Repairer.
-func (m *Manager) Damaged(id raft.GroupID) uint64 {
+// Damaged implements raft.Repairer. Only what is damaged for certain is given up, not what a lack of memory or file descriptors, or
+// a later version's format, keeps from being opened.
+func (m *Manager) Damaged(id raft.GroupID) (occurrence uint64, aside bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.aside[id].occurrence
+	a, aside := m.aside[id]
+	if !errors.Is(a.reason, log.ErrCorrupt) && !errors.Is(a.reason, raft.ErrLostLog) {
+		return 0, aside
+	}
+	return a.occurrence, aside
 }
 
 // Rebuild implements raft.Repairer: it deletes what is left of a replica that was set aside and opens it anew, to join its group.
@@ -34,7 +42,7 @@ func (m *Manager) Rebuild(_ context.Context, id raft.GroupID, occurrence uint64)
 	m.mu.RLock()
 	a, isAside := m.aside[id]
 	m.mu.RUnlock()
-	if !isAside || a.occurrence != occurrence {
+	if n, _ := m.Damaged(id); !isAside || n == 0 || n != occurrence {
 		return fmt.Errorf("replica %s is not set aside, or not for this reason", id)
 	}
 	image := m.image.Load()
@@ -49,6 +57,26 @@ func (m *Manager) Rebuild(_ context.Context, id raft.GroupID, occurrence uint64)
 	delete(m.aside, id)
 	m.mu.Unlock()
 	m.openAll(image, []raft.GroupID{id})
+	return nil
+}
+
+// Settle ends Rejoining: what is assigned to this node from now on is new. The image that Sync took last must be current. What could
+// not be opened meanwhile is marked, so that it joins when it can.
+func (m *Manager) Settle() error {
+	m.syncing.Lock()
+	defer m.syncing.Unlock()
+	if !m.rejoining {
+		return nil
+	}
+	m.mu.RLock()
+	ids := slices.Collect(maps.Keys(m.aside))
+	m.mu.RUnlock()
+	for _, id := range ids {
+		if err := m.Host.Leave(id); err != nil {
+			return err
+		}
+	}
+	m.rejoining = false
 	return nil
 }
 

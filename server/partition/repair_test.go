@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"errors"
 	"testing"
 
 	"balsa/raft"
@@ -127,8 +128,8 @@ func TestRebuildOnlyWhatIsDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	id := raft.GroupID{Topic: topicID}
-	if n := f.manager.Damaged(id); n != 0 {
-		t.Errorf("damaged: %d", n)
+	if n, aside := f.manager.Damaged(id); n != 0 || aside {
+		t.Errorf("damaged: %d, %v", n, aside)
 	}
 	if err := f.manager.Rebuild(t.Context(), id, 0); err == nil {
 		t.Error("rebuilt a replica that is well")
@@ -138,7 +139,7 @@ func TestRebuildOnlyWhatIsDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.start()
-	n := f.manager.Damaged(id)
+	n, _ := f.manager.Damaged(id)
 	if n == 0 {
 		t.Fatal("a replica whose log is gone is not damaged")
 	}
@@ -148,7 +149,12 @@ func TestRebuildOnlyWhatIsDamaged(t *testing.T) {
 	if err := f.manager.Rebuild(t.Context(), id, n); err != nil {
 		t.Fatal(err)
 	}
-	if f.manager.Damaged(id) != 0 || !f.group().Joining() {
-		t.Errorf("damaged %d, joining %v", f.manager.Damaged(id), f.group().Joining())
+	if n, aside := f.manager.Damaged(id); n != 0 || aside || !f.group().Joining() {
+		t.Errorf("damaged %d, %v, joining %v", n, aside, f.group().Joining())
 	}
+	f.manager.aside[id] = setAside{errors.New("too many open files"), 9}
+	if n, aside := f.manager.Damaged(id); n != 0 || !aside {
+		t.Errorf("a replica that could not be opened: damaged %d, %v", n, aside)
+	}
+	delete(f.manager.aside, id)
 }
