@@ -13,10 +13,11 @@ ROUNDS   ?= 50
 CRASHFLAGS ?=
 KGOFLAGS ?=
 EOSFLAGS ?=
+PROGRAMFLAGS ?=
 BENCH    ?= --records 1000000 --size 1024 --partitions 12
 
 .DEFAULT_GOAL := build
-.PHONY: build run test race lint golangci vuln fmt bench cluster demo fuzz clients kgo eos crash ci clean help
+.PHONY: build run test race lint golangci vuln fmt bench cluster demo fuzz clients kgo eos programs crash ci clean help
 
 build: ## build bin/balsa, one static binary
 	$(GOBUILD) -o bin/balsa ./cmd/balsa
@@ -36,7 +37,7 @@ lint: ## check format, vet, staticcheck, the shell scripts; the tools are pinned
 	@unformatted=$$($(TOOL) gofumpt -l $$(git ls-files -co --exclude-standard '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "not formatted, run 'make fmt':"; echo "$$unformatted"; exit 1; fi
 	go vet $(PACKAGES)
-	go vet -tags crash,kgo,eos ./test/...
+	go vet -tags crash,kgo,eos,programs ./test/...
 	go mod tidy -diff
 	$(TOOL) staticcheck -checks inherit,-ST1005 $(PACKAGES) # ST1005: errors that Kafka clients show are sentences
 	go test ./test/arch
@@ -75,6 +76,9 @@ kgo: build ## run franz-go's own integration tests against three nodes (KGOFLAGS
 
 eos: build ## prove exactly-once processing while workers and nodes are killed (EOSFLAGS="flags of test/eos")
 	BALSA_BINARY=$(CURDIR)/bin/balsa go test -tags eos -timeout 0 -v ./test/eos -run TestExactlyOnce $(EOSFLAGS)
+
+programs: build ## run Kafka Streams, Connect, MirrorMaker 2 and console tools on three nodes (PROGRAMFLAGS="flags of test/programs")
+	BALSA_BINARY=$(CURDIR)/bin/balsa go test -tags programs -timeout 0 -v ./test/programs $(PROGRAMFLAGS)
 
 crash: build ## kill, pause and power-fail nodes under load, ROUNDS times each
 	BALSA_BINARY=$(CURDIR)/bin/balsa go test -tags crash -timeout 0 -v ./test/crash -rounds $(ROUNDS) $(CRASHFLAGS)

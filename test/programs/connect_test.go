@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -169,9 +170,9 @@ func (s *suite) awaitFile(path string, want []string) {
 		if err != nil {
 			return err
 		}
-		got := strings.Split(strings.TrimSuffix(string(data), "\n"), "\n")
+		got := slices.Collect(strings.Lines(string(data)))
 		for i, line := range got {
-			if i >= len(want) || line != want[i] {
+			if i >= len(want) || line != want[i]+"\n" {
 				s.Fatalf("%s, line %d of %d: %q", path, i+1, len(got), line)
 			}
 		}

@@ -40,7 +40,6 @@ func TestMirrorMaker(t *testing.T) {
 		"old->new.emit.checkpoints.interval.seconds=1", "old->new.sync.group.offsets.interval.seconds=1",
 		"old->new.refresh.topics.interval.seconds=2", "old->new.refresh.groups.interval.seconds=2",
 		"old->new.sync.topic.configs.interval.seconds=2",
-		"old->new.offset.lag.max=0", // translate each group's offset exactly
 		"new->old.enabled=false", "new->old.emit.heartbeats.enabled=false",
 		fmt.Sprintf("replication.factor=%d", s.replication),
 		fmt.Sprintf("checkpoints.topic.replication.factor=%d", s.replication),
@@ -83,7 +82,8 @@ func TestMirrorMaker(t *testing.T) {
 			return err
 		}
 		for p := range int32(3) {
-			if o, ok := committed.Lookup(copied, p); !ok || o.At != 700 {
+			// MirrorMaker knows of a few pairs of old and new offsets and errs to the safe side.
+			if o, ok := committed.Lookup(copied, p); !ok || o.At <= 0 || o.At > 700 {
 				return fmt.Errorf("partition %d: committed %d", p, o.At)
 			}
 		}

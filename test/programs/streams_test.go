@@ -62,7 +62,7 @@ func TestStreams(t *testing.T) {
 	}
 	s.awaitCounts(words)
 	for _, app := range apps {
-		if err := app.Stop(patience); err != nil {
+		if err := exit143(app.Stop(patience)); err != nil {
 			t.Errorf("stop the application: %v", err)
 		}
 	}
