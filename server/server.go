@@ -112,7 +112,7 @@ func (s *Server) open() error {
 	s.markers = newMarkers(s.machine.Image, s.Leader, s.host.Call, s.logger)
 	syncer := raft.NewSyncer(syncConcurrency)
 	s.coordinator, err = coordinator.New(coordinator.Config{
-		Node: s.node, Group: groupConfig(s.config.Groups, s.config.Log), Image: s.machine.Image,
+		Node: s.node, Group: groupConfig(s.config.Groups, s.config.Log), Image: s.machine.Image, Resolver: s.resolver,
 		Txn: transactionConfig(s.config.Transactions), ProducerIDs: s.producerIDs, Complete: s.markers.complete,
 		CommitTimeout: coordinator.DefaultCommitTimeout, Logger: s.logger,
 	})

@@ -22,6 +22,8 @@ type Config struct {
 	Txn   txn.Config
 	// Image returns the cluster metadata: the topics, and with cluster.CoordinatorTopic the number of shards.
 	Image func() *cluster.Image
+	// Resolver finds the defaults of group configs that can change while the broker runs; nil: those of Group count.
+	Resolver *cluster.Resolver
 	// CommitTimeout is offsets.commit.timeout.ms: how long a commit may wait for its entry before the client is told to
 	// try again.
 	CommitTimeout time.Duration
@@ -63,6 +65,9 @@ func (c Config) environments() environments {
 			Config: c.Group,
 			Topics: func() group.Topics { return topics{c.Image()} },
 			GroupConfig: func(group, name string) (string, bool) {
+				if c.Resolver != nil {
+					return c.Resolver.GroupValue(c.Image(), group, name), true
+				}
 				value, ok := c.Image().GroupConfigs[group][name]
 				return value, ok
 			},

@@ -11,6 +11,7 @@ readonly here root
 readonly all=(kcat franz-go sarama kafka-python confluent-kafka kafkajs java java-admin)
 readonly client_timeout=300
 readonly base_port=${BALSA_CLIENTS_PORT:-31490}
+unset BALSA_CLIENTS_PORT # the server takes every BALSA_ variable for a setting of its own
 
 bootstrap='' replication=3 strict=0 clients=()
 while (($#)); do
