@@ -159,8 +159,9 @@ func (e *elections) serve(ctx context.Context, _ raft.NodeID, payload []byte) ([
 }
 
 const (
-	// electionPatience is how long preferred leaders may take to catch up: one that has just come back is about to.
-	electionPatience = 2 * time.Second
+	// electionPatience is how long preferred leaders may take to catch up: one that has just come back is about to, and the leader of an
+	// idle group learns that only when it tries to reach it again.
+	electionPatience = 6 * time.Second
 	electionRetry    = 50 * time.Millisecond
 )
 
@@ -169,6 +170,11 @@ const (
 func (b *balancer) elect(ctx context.Context, groups []raft.GroupID) []raft.GroupID {
 	ctx, cancel := context.WithTimeout(ctx, electionPatience)
 	defer cancel()
+	b.mu.Lock()
+	for _, id := range groups {
+		delete(b.notBefore, id) // it is asked for, whatever came before; but one that fails now rests
+	}
+	b.mu.Unlock()
 	for {
 		stayed := b.electOnce(ctx, groups)
 		if len(stayed) == 0 {
@@ -188,7 +194,7 @@ func (b *balancer) electOnce(ctx context.Context, groups []raft.GroupID) []raft.
 		wanted[id] = true
 	}
 	b.transfer(ctx, func(id raft.GroupID, replicas []raft.NodeID) raft.NodeID {
-		if !wanted[id] || replicas[0] == b.node || !b.host.Accepts(replicas[0]) {
+		if !wanted[id] || replicas[0] == b.node || !b.host.Accepts(replicas[0]) || b.resting(id, time.Now()) {
 			return raft.NoNode
 		}
 		return replicas[0]
