@@ -18,6 +18,9 @@ type CompactArgs struct {
 	To Offset
 	// DropTo is the offset below which tombstones, and markers of transactions without records, go.
 	DropTo Offset
+	// Covered is an entry that the checkpoint must cover: all that decides about records below To is applied by then, such as
+	// which transactions were aborted.
+	Covered Index
 	// Buffer bounds the memory, in bytes, of the map of keys to offsets (log.cleaner.dedupe.buffer.size). If it does not
 	// hold all keys, the log is gone through several times.
 	Buffer int64
@@ -128,7 +131,7 @@ func (c *compaction) run(ctx context.Context) error {
 // round compacts as much as the map holds keys for.
 func (c *compaction) round(ctx context.Context) error {
 	l := c.log
-	if err := l.seal(c.args.To); err != nil {
+	if err := l.seal(c.args.To, c.args.Covered); err != nil {
 		return err
 	}
 	v, err := l.view()
@@ -162,8 +165,14 @@ func (c *compaction) throttle(ctx context.Context, bytes int) error {
 	return c.args.Throttle(ctx, bytes)
 }
 
-// seal sees to it that all below `to` lies in sealed segments that the checkpoint covers.
-func (l *Log) seal(to Offset) error {
+// seal sees to it that all below `to` lies in sealed segments that the checkpoint covers, and an entry too.
+func (l *Log) seal(to Offset, entry Index) error {
+	l.adminMu.Lock()
+	saved := l.saved
+	l.adminMu.Unlock()
+	if saved < entry {
+		return fmt.Errorf("%w: entry %d, the checkpoint is at %d", ErrNotSaved, entry, saved)
+	}
 	l.appendMu.Lock()
 	err := l.usable()
 	if err == nil && to > l.nextOffset {
@@ -176,9 +185,6 @@ func (l *Log) seal(to Offset) error {
 	if err != nil {
 		return err
 	}
-	l.adminMu.Lock()
-	saved := l.saved
-	l.adminMu.Unlock()
 	v, err := l.view()
 	if err != nil {
 		return err

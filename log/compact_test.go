@@ -86,7 +86,12 @@ func TestCompactWaitsForCheckpoint(t *testing.T) {
 		t.Fatalf("without a checkpoint: %v", err)
 	}
 	k.save()
-	k.fill(1, 5)
+	k.append(k.batch(5, batch.BuildOptions{}), k.l.LastEpoch())
+	args.Covered = k.l.LastIndex() // a decision that the saved state does not know
+	if _, err := k.l.Compact(context.Background(), args); !errors.Is(err, ErrNotSaved) {
+		t.Fatalf("ahead of its state: %v", err)
+	}
+	args.Covered--
 	if _, err := k.l.Compact(context.Background(), args); err != nil {
 		t.Fatal(err)
 	}

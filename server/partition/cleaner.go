@@ -157,7 +157,7 @@ func (c *cleaner) compact(ctx context.Context, r *replica) bool {
 	defer c.running.Add(-1)
 	state := r.partition.compactionState()
 	args := log.CompactArgs{
-		To: state.to, DropTo: state.dropTo, Buffer: c.m.Cleaner.Buffer / int64(max(c.m.Cleaner.Threads, 1)),
+		To: state.to, DropTo: state.dropTo, Covered: state.index, Buffer: c.m.Cleaner.Buffer / int64(max(c.m.Cleaner.Threads, 1)),
 		Active: r.partition.machine.activeProducers, Throttle: c.pace.wait,
 	}
 	began := c.m.Now()
@@ -174,7 +174,7 @@ func (c *cleaner) compact(ctx context.Context, r *replica) bool {
 		c.say(r, &done, c.m.Now().Sub(began))
 		return true
 	case errors.Is(err, log.ErrNotSaved):
-		// Entries behind what is to be compacted are in one segment with it and not committed yet.
+		// Entries behind what is to be compacted are in one segment with it and not committed yet, or the log is behind its state.
 	default:
 		c.report(r, err)
 	}
@@ -220,7 +220,6 @@ func (m *Manager) partitions() []*replica {
 			list = append(list, r)
 		}
 	}
-	slices.SortFunc(list, func(a, b *replica) int { return cmp.Compare(a.id.String(), b.id.String()) })
 	return list
 }
 

@@ -53,6 +53,9 @@ func decodeCompaction(b []byte) (compactionEntry, error) {
 type compaction struct {
 	to     log.Offset // of the latest decision
 	dropTo log.Offset // of the latest decision
+	// index is the entry of the latest decision. A replica that took this state from a leader, and whose log is yet to get there,
+	// must not compact: it does not know yet which transactions were aborted.
+	index log.Index
 	// Tombstones below ripe were there when a decision was made at ripeSince: delete.retention.ms counts from then on. One such
 	// mark at a time is kept, so that a tombstone may stay for up to twice as long.
 	ripe      log.Offset
@@ -60,21 +63,21 @@ type compaction struct {
 }
 
 // apply takes a committed decision. One that was made without knowing the latest may not drop anything.
-func (c *compaction) apply(e compactionEntry) {
+func (c *compaction) apply(e compactionEntry, i log.Index) {
 	if e.To <= c.to {
 		return
 	}
 	if e.After != c.to {
 		e.DropTo = 0
 	}
-	c.to, c.dropTo = e.To, e.DropTo
+	c.to, c.dropTo, c.index = e.To, e.DropTo, i
 	if c.ripe == 0 || c.dropTo >= c.ripe {
 		c.ripe, c.ripeSince = e.To, e.Time
 	}
 }
 
 func (c *compaction) appendTo(b []byte) []byte {
-	for _, v := range []int64{int64(c.to), int64(c.dropTo), int64(c.ripe), c.ripeSince} {
+	for _, v := range []int64{int64(c.to), int64(c.dropTo), int64(c.index), int64(c.ripe), c.ripeSince} {
 		b = binary.AppendVarint(b, v)
 	}
 	return b
@@ -82,6 +85,7 @@ func (c *compaction) appendTo(b []byte) []byte {
 
 func decodeCompactionState(d *wire.Decoder) compaction {
 	return compaction{
-		to: log.Offset(d.Varint()), dropTo: log.Offset(d.Varint()), ripe: log.Offset(d.Varint()), ripeSince: d.Varint(),
+		to: log.Offset(d.Varint()), dropTo: log.Offset(d.Varint()), index: log.Index(d.Varint()),
+		ripe: log.Offset(d.Varint()), ripeSince: d.Varint(),
 	}
 }

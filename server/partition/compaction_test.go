@@ -312,23 +312,41 @@ func TestCompactionKeepsTheEnd(t *testing.T) {
 
 func TestCompactionState(t *testing.T) {
 	var c compaction
-	c.apply(compactionEntry{To: 10, Time: 1000})
-	c.apply(compactionEntry{To: 20, After: 10, Time: 2000})
-	c.apply(compactionEntry{To: 15, DropTo: 10, After: 20, Time: 2500}) // an old leader's
-	if want := (compaction{to: 20, ripe: 10, ripeSince: 1000}); c != want {
+	c.apply(compactionEntry{To: 10, Time: 1000}, 1)
+	c.apply(compactionEntry{To: 20, After: 10, Time: 2000}, 2)
+	c.apply(compactionEntry{To: 15, DropTo: 10, After: 20, Time: 2500}, 3) // an old leader's
+	if want := (compaction{to: 20, index: 2, ripe: 10, ripeSince: 1000}); c != want {
 		t.Fatalf("%+v, want %+v", c, want)
 	}
-	c.apply(compactionEntry{To: 30, DropTo: 10, After: 10, Time: 3000}) // by one that does not know the second
-	if want := (compaction{to: 30, ripe: 10, ripeSince: 1000}); c != want {
+	c.apply(compactionEntry{To: 30, DropTo: 10, After: 10, Time: 3000}, 4) // by one that does not know the second
+	if want := (compaction{to: 30, index: 4, ripe: 10, ripeSince: 1000}); c != want {
 		t.Fatalf("%+v, want %+v", c, want)
 	}
-	c.apply(compactionEntry{To: 40, DropTo: 10, After: 30, Time: 4000})
-	if want := (compaction{to: 40, dropTo: 10, ripe: 40, ripeSince: 4000}); c != want {
+	c.apply(compactionEntry{To: 40, DropTo: 10, After: 30, Time: 4000}, 5)
+	if want := (compaction{to: 40, dropTo: 10, index: 5, ripe: 40, ripeSince: 4000}); c != want {
 		t.Fatalf("%+v, want %+v", c, want)
 	}
 	d := decodeCompactionState(&wire.Decoder{B: c.appendTo(nil)})
 	if d != c {
 		t.Fatalf("%+v became %+v", c, d)
+	}
+}
+
+// Version 2 of the state knew no compaction.
+func TestMachineRestoresVersion2(t *testing.T) {
+	f := newFixture(t, nil)
+	f.put("a", "1", "b", "2")
+	m := f.partition().machine
+	m.compaction = compaction{to: 9, index: 3}
+	state := m.Snapshot()
+	if err := m.Restore(state); err != nil || m.compaction.to != 9 || m.compaction.index != 3 {
+		t.Fatalf("%+v, %v", m.compaction, err)
+	}
+	at := len(state) - len(m.producers.appendTo(nil)) - len(m.compaction.appendTo(nil))
+	old := append([]byte{2}, state[1:at]...)
+	old = append(old, state[at+len(m.compaction.appendTo(nil)):]...)
+	if err := m.Restore(old); err != nil || m.compaction != (compaction{}) || m.p.highWatermark() != 2 {
+		t.Fatalf("%+v, %v, high watermark %d", m.compaction, err, m.p.highWatermark())
 	}
 }
 

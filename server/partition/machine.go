@@ -54,7 +54,7 @@ func (m *machine) Apply(entries []raft.Entry) {
 		case batch.KindLogStart:
 			moved = m.moveLogStart(e.Payload, hw) || moved
 		case batch.KindCompaction:
-			m.compact(e.Payload)
+			m.compact(e)
 		}
 	}
 	stable := m.producers.stableBelow(hw)
@@ -121,10 +121,10 @@ func (m *machine) moveLogStart(payload []byte, hw log.Offset) bool {
 }
 
 // compact takes a decision about compaction.
-func (m *machine) compact(payload []byte) {
-	e, err := decodeCompaction(payload)
-	invariant.Check(err == nil, "compaction entry: %v", err)
-	m.compaction.apply(e)
+func (m *machine) compact(e raft.Entry) {
+	decision, err := decodeCompaction(e.Payload)
+	invariant.Check(err == nil, "compaction entry %d: %v", e.Index, err)
+	m.compaction.apply(decision, e.Index)
 	if m.p.decisionApplied != nil {
 		m.p.decisionApplied()
 	}
