@@ -1,6 +1,9 @@
 package raft
 
-import "testing"
+import (
+	"maps"
+	"testing"
+)
 
 func TestNextStep(t *testing.T) {
 	voters := func(ids ...NodeID) (m []Member) {
@@ -51,9 +54,7 @@ func TestNextStep(t *testing.T) {
 		for id := NodeID(1); id < 7; id++ {
 			o.replicas[id] = well
 		}
-		for id, v := range c.replicas {
-			o.replicas[id] = v
-		}
+		maps.Copy(o.replicas, c.replicas)
 		got := nextStep(o)
 		if got.kind == stepWait && got.why == "" {
 			t.Errorf("%s: waits for nothing", name)

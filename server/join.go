@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -180,9 +181,7 @@ func (j *joins) learn(a joinAnswer) error {
 		return fmt.Errorf("this node has the data of cluster %s, that is cluster %s", own, a.ClusterID)
 	}
 	j.mu.Lock()
-	for id, address := range a.Peers {
-		j.learned[id] = address
-	}
+	maps.Copy(j.learned, a.Peers)
 	j.mu.Unlock()
 	for id := range a.Peers {
 		j.host.Connect(id)
@@ -212,7 +211,7 @@ func askToJoin(ctx context.Context, address string, r joinRequest) (joinAnswer, 
 	if err != nil {
 		return answer, err
 	}
-	defer nc.Close()
+	defer func() { _ = nc.Close() }() // asked once, answered once
 	payload, err := json.Marshal(r)
 	if err != nil {
 		return answer, fmt.Errorf("encode a request to join: %w", err)

@@ -66,7 +66,7 @@ func TestCoordinatorsMove(t *testing.T) {
 func transform(ctx context.Context, brokers []string, n int, processed *atomic.Int64) error {
 	s, err := kgo.NewGroupTransactSession(
 		kgo.SeedBrokers(brokers...), kgo.TransactionalID("mover"), kgo.ConsumerGroup("movers"), kgo.ConsumeTopics("in"),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.MetadataMinAge(25*time.Millisecond), kgo.DefaultProduceTopic("out"),
 	)
 	if err != nil {
