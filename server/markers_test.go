@@ -97,6 +97,20 @@ func (c *markedCluster) call(_ context.Context, to raft.NodeID, service uint8, p
 	return encodeCodes(codes), nil
 }
 
+// count is how often a partition's marker was written.
+func (c *markedCluster) count(p cluster.TopicPartition) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.written[p]
+}
+
+// change changes what the sender meets.
+func (c *markedCluster) change(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
+}
+
 func (c *markedCluster) sender() *markers {
 	return newMarkers(c.currentImage, c.leader, c.call, slog.New(slog.DiscardHandler))
 }
@@ -126,23 +140,23 @@ func TestMarkersFollowPartitions(t *testing.T) {
 		var done atomic.Int32
 		m.complete(context.Background(), completion(1, 6, tp(0), tp(1), tp(2), tp(5), gone, grown), func() { done.Add(1) })
 		time.Sleep(30 * time.Second)
-		if c.written[tp(0)] != 1 || done.Load() != 0 {
-			t.Fatalf("written %v, done %d", c.written, done.Load())
+		if c.count(tp(0)) != 1 || done.Load() != 0 {
+			t.Fatalf("written %d, %d, %d, %d; done %d", c.count(tp(0)), c.count(tp(1)), c.count(tp(2)), c.count(tp(5)), done.Load())
 		}
-		c.mu.Lock()
-		c.leaders[tp(1)], c.really[tp(1)] = 2, 2
-		c.leaders[tp(2)] = 1
-		c.down[3] = false
-		c.mu.Unlock()
+		c.change(func() {
+			c.leaders[tp(1)], c.really[tp(1)] = 2, 2
+			c.leaders[tp(2)] = 1
+			c.down[3] = false
+		})
 		time.Sleep(2 * time.Second)
-		if c.written[tp(1)] != 1 || c.written[tp(2)] != 1 || c.written[tp(5)] != 1 || done.Load() != 0 {
-			t.Fatalf("written %v, done %d", c.written, done.Load())
+		if c.count(tp(1)) != 1 || c.count(tp(2)) != 1 || c.count(tp(5)) != 1 || done.Load() != 0 {
+			t.Fatalf("written %d, %d, %d, %d; done %d", c.count(tp(0)), c.count(tp(1)), c.count(tp(2)), c.count(tp(5)), done.Load())
 		}
-		c.mu.Lock()
-		next := *c.image
-		next.Version = 6 // what is not in it now, is no more
-		c.image = &next
-		c.mu.Unlock()
+		c.change(func() {
+			next := *c.image
+			next.Version = 6 // what is not in it now, is no more
+			c.image = &next
+		})
 		time.Sleep(time.Second)
 		if done.Load() != 1 {
 			t.Fatalf("done %d times", done.Load())
@@ -171,12 +185,12 @@ func TestMarkersThatAreRefused(t *testing.T) {
 		if done.Load() != 0 {
 			t.Fatal("done although a partition refuses its marker")
 		}
-		c.mu.Lock()
-		fenced = false
-		c.mu.Unlock()
+		c.change(func() {
+			fenced = false
+		})
 		time.Sleep(time.Second)
-		if done.Load() != 1 || c.written[tp(2)] != 1 {
-			t.Errorf("done %d times, written %v", done.Load(), c.written)
+		if done.Load() != 1 || c.count(tp(2)) != 1 {
+			t.Errorf("done %d times, written %d times", done.Load(), c.count(tp(2)))
 		}
 	})
 }
@@ -194,12 +208,12 @@ func TestMarkersGiveUp(t *testing.T) {
 		time.Sleep(time.Second)
 		cancel()
 		time.Sleep(time.Second)
-		c.mu.Lock()
-		c.down[1] = false
-		c.mu.Unlock()
+		c.change(func() {
+			c.down[1] = false
+		})
 		time.Sleep(time.Second)
-		if len(c.written) != 0 {
-			t.Errorf("written %v", c.written)
+		if n := c.count(tp(0)) + c.count(tp(1)); n != 0 {
+			t.Errorf("%d were written", n)
 		}
 		m.close()
 		m.complete(context.Background(), completion(3, 0), func() {}) // nothing to write, nobody to tell
@@ -222,9 +236,11 @@ func TestMarkersAreBatched(t *testing.T) {
 		if done.Load() != transactions+1 {
 			t.Errorf("%d of %d are done", done.Load(), transactions+1)
 		}
-		if c.calls > 100 || c.largest > maxMarkers {
-			t.Errorf("%d calls, of up to %d markers", c.calls, c.largest)
-		}
+		c.change(func() {
+			if c.calls > 100 || c.largest > maxMarkers {
+				t.Errorf("%d calls, of up to %d markers", c.calls, c.largest)
+			}
+		})
 	})
 }
 

@@ -105,7 +105,7 @@ func (t *stored) judgeEnd(producerID int64, epoch int16, commit, busy bool) (rep
 func (t *stored) judgeEndBumping(producerID int64, epoch int16, commit, busy bool) (repeated bool, err *kerr.Error) {
 	replaced := t.PreviousProducerID == producerID && epoch == lastEpoch && t.Epoch == 0
 	repeated = replaced || epoch < math.MaxInt16 && t.Epoch == epoch+1
-	valid := false
+	var valid bool
 	switch t.Status {
 	case PrepareCommit, PrepareAbort:
 		// The current epoch ends the next transaction while this one is being completed: a client that gave up before it wrote

@@ -2,7 +2,6 @@ package txn
 
 import (
 	"bytes"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -48,7 +47,7 @@ func (h *harness) lead() {
 		},
 		TopicName:          func(id [16]byte) (string, bool) { return strings.TrimRight(string(id[:]), "\x00"), id[0] != 0 },
 		TransactionVersion: func() int8 { return h.version },
-		Logger:             slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Logger:             slog.New(slog.DiscardHandler),
 	}, h.state, h.epoch, h.now)
 	h.collect()
 }
