@@ -118,7 +118,7 @@ func (p *producing) addPartitions(ctx context.Context, h batch.Header, partition
 	for i := range left {
 		left[i] = i
 	}
-	for waited := time.Duration(0); ; waited += concurrentRetry {
+	for started := time.Now(); ; {
 		asked := make([]cluster.TopicPartition, len(left))
 		for k, i := range left {
 			asked[k] = partitions[i]
@@ -132,7 +132,7 @@ func (p *producing) addPartitions(ctx context.Context, h batch.Header, partition
 				again = append(again, i)
 			}
 		}
-		if left = again; len(left) == 0 || waited >= concurrentRetryMax {
+		if left = again; len(left) == 0 || time.Since(started) >= concurrentRetryMax {
 			return errs
 		}
 		select {
