@@ -141,7 +141,7 @@ func betweenFloats(least, most float64) func(string) error {
 func oneOf(allowed ...string) func(string) error {
 	return func(value string) error {
 		if !slices.Contains(allowed, value) {
-			return fmt.Errorf("String must be one of: %s", strings.Join(allowed, ", ")) //nolint:staticcheck // shown to clients as Kafka words it
+			return fmt.Errorf("String must be one of: %s", strings.Join(allowed, ", "))
 		}
 		return nil
 	}
@@ -169,8 +169,8 @@ func throttledReplicas(name string) func(string) error {
 		for _, item := range items {
 			partition, broker, ok := strings.Cut(item, ":")
 			if !ok || parsesAs(typeInt, partition, 32) != nil || parsesAs(typeInt, broker, 32) != nil {
-				return &partError{"[" + strings.Join(items, ", ") + "]", fmt.Errorf("%s must be the literal '*' or a list of replicas "+
-					"in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...", name)}
+				return &partError{"[" + strings.Join(items, ", ") + "]", fmt.Errorf( //nolint:staticcheck // shown to clients as Kafka words it
+					"%s must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...", name)}
 			}
 		}
 		return nil
@@ -189,7 +189,7 @@ func shareOffsetReset(value string) error {
 	if ok && isoDuration.MatchString(d) && !strings.HasSuffix(d, "T") && d != "P" {
 		return nil
 	}
-	return fmt.Errorf("It must be latest, earliest, or by_duration:<duration>, such as by_duration:PT1H")
+	return fmt.Errorf("it must be latest, earliest, or by_duration:<duration>, such as by_duration:PT1H")
 }
 
 // splitList splits a LIST value at commas, without spaces around items; the empty value has no items.

@@ -90,14 +90,15 @@ func (e QuotaEntity) check() *failure {
 
 // checkQuota says what is wrong with the value of a quota of e.
 func (e QuotaEntity) checkQuota(key string, value float64) *failure {
-	most, name, whole := 0.0, "", true
+	var most float64
+	kind := "DOUBLE"
 	switch {
 	case e.IP.Match == QuotaUnbound && (key == QuotaProduceRate || key == QuotaFetchRate):
-		most, name = math.MaxInt64, "LONG"
+		most, kind = math.MaxInt64, "LONG"
 	case e.IP.Match == QuotaUnbound && (key == QuotaRequestTime || key == QuotaMutationRate):
-		most, whole = math.MaxFloat64, false
+		most = math.MaxFloat64
 	case e.IP.Match != QuotaUnbound && key == QuotaConnectionRate:
-		most, name = math.MaxInt32, "INT"
+		most, kind = math.MaxInt32, "INT"
 	default:
 		return failf(kerr.InvalidRequest, "Invalid configuration key %s", key)
 	}
@@ -105,8 +106,8 @@ func (e QuotaEntity) checkQuota(key string, value float64) *failure {
 	case !(value > 0): // also what is no number
 		return failf(kerr.InvalidRequest, "Quota %s must be greater than 0", key)
 	case value > most:
-		return failf(kerr.InvalidRequest, "Proposed value for %s is too large for a %s.", key, name)
-	case whole && value != math.Trunc(value):
+		return failf(kerr.InvalidRequest, "Proposed value for %s is too large for a %s.", key, kind)
+	case kind != "DOUBLE" && value != math.Trunc(value):
 		return failf(kerr.InvalidRequest, "%s cannot be a fractional value.", key)
 	}
 	return nil

@@ -159,8 +159,8 @@ func sortArrays(v reflect.Value) error {
 			return sortArrays(v.Elem())
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if err := sortArrays(v.Field(i)); err != nil {
+		for _, field := range v.Fields() {
+			if err := sortArrays(field); err != nil {
 				return err
 			}
 		}

@@ -110,8 +110,8 @@ func fill(v reflect.Value) {
 		if v.Type() == reflect.TypeFor[kmsg.Tags]() {
 			return
 		}
-		for i := range v.NumField() {
-			fill(v.Field(i))
+		for _, field := range v.Fields() {
+			fill(field)
 		}
 	default: // see above
 	}
