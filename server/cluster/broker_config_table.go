@@ -26,7 +26,7 @@ type staticConfig struct {
 	doc   string
 }
 
-// staticConfigs returns what can be changed only by a restart, except for dynamicStatics. Keys that are defaults of topic configs are in staticTopicDefaults.
+// staticConfigs returns what can be changed only by a restart, except for dynamicStatics. Keys that are defaults of topic or group configs are in staticDefaults.
 func staticConfigs() []staticConfig {
 	return []staticConfig{
 		{"advertised.listeners", typeString, func(c *config.Config) string { return "PLAINTEXT://" + c.Advertised() }, "Where clients connect."},
@@ -41,10 +41,8 @@ func staticConfigs() []staticConfig {
 		{"group.initial.rebalance.delay.ms", typeInt, func(c *config.Config) string { return millis(c.InitialRebalanceDelay) }, "How long, in ms, a new consumer group waits for more members before its first assignment."},
 		{"group.max.session.timeout.ms", typeInt, func(c *config.Config) string { return millis(c.MaxSessionTimeout) }, "The longest session timeout, in ms, that a member of a consumer group may ask for."},
 		{"group.consumer.assignors", typeList, func(*config.Config) string { return "uniform,range" }, "The assignors for groups of the consumer protocol, the default first."},
-		{"group.consumer.heartbeat.interval.ms", typeInt, func(c *config.Config) string { return millis(c.ConsumerHeartbeat) }, "How often, in ms, members of the consumer protocol are to be heard."},
 		{"group.consumer.max.size", typeInt, func(c *config.Config) string { return number(c.ConsumerMaxSize) }, "How many members a group of the consumer protocol may have."},
 		{"group.consumer.migration.policy", typeString, func(c *config.Config) string { return c.ConsumerMigration }, "Whether groups with members may change between the classic and the consumer protocol."},
-		{"group.consumer.session.timeout.ms", typeInt, func(c *config.Config) string { return millis(c.ConsumerSession) }, "How long, in ms, a member of the consumer protocol may be silent."},
 		{"group.max.size", typeInt, func(c *config.Config) string { return number(c.MaxGroupSize) }, "How many members a consumer group may have."},
 		{"group.min.session.timeout.ms", typeInt, func(c *config.Config) string { return millis(c.MinSessionTimeout) }, "The shortest session timeout, in ms, that a member of a consumer group may ask for."},
 		{"listeners", typeString, func(c *config.Config) string { return "PLAINTEXT://" + c.Listen }, "Where the broker listens for clients."},
@@ -71,17 +69,19 @@ func staticConfigs() []staticConfig {
 	}
 }
 
-// staticTopicDefaults returns the static values of broker configs that are defaults of topic configs.
-func staticTopicDefaults(c *config.Config) map[string]string {
+// staticDefaults returns the static values of broker configs that are defaults of topic and group configs.
+func staticDefaults(c *config.Config) map[string]string {
 	return map[string]string{
-		"log.segment.bytes":           number(c.SegmentBytes),
-		"log.roll.ms":                 number(c.SegmentMs),
-		"log.retention.ms":            number(c.RetentionMs),
-		"log.retention.bytes":         number(c.RetentionBytes),
-		"log.flush.interval.messages": number(c.FlushMessages),
-		"log.flush.interval.ms":       number(c.FlushMs),
-		"message.max.bytes":           number(c.MaxMessageBytes),
-		"min.insync.replicas":         number(c.MinInsyncReplicas),
+		"group.consumer.heartbeat.interval.ms": millis(c.ConsumerHeartbeat),
+		"group.consumer.session.timeout.ms":    millis(c.ConsumerSession),
+		"log.segment.bytes":                    number(c.SegmentBytes),
+		"log.roll.ms":                          number(c.SegmentMs),
+		"log.retention.ms":                     number(c.RetentionMs),
+		"log.retention.bytes":                  number(c.RetentionBytes),
+		"log.flush.interval.messages":          number(c.FlushMessages),
+		"log.flush.interval.ms":                number(c.FlushMs),
+		"message.max.bytes":                    number(c.MaxMessageBytes),
+		"min.insync.replicas":                  number(c.MinInsyncReplicas),
 	}
 }
 

@@ -17,7 +17,7 @@ type Resolver struct {
 // NewResolver returns the resolver of the broker that c configures.
 func NewResolver(c *config.Config) *Resolver {
 	r := &Resolver{node: raft.NodeID(c.NodeID), static: map[string]string{}}
-	values := staticTopicDefaults(c)
+	values := staticDefaults(c)
 	for _, s := range staticConfigs() {
 		values[s.name] = s.value(c)
 	}
