@@ -203,8 +203,12 @@ func (s *suite) commitOffsets(n int) []string {
 func (s *suite) wantOffsets(groups []string) {
 	s.Helper()
 	for i, group := range groups {
-		offsets, err := s.adm.FetchOffsets(s.within(patience), group)
-		s.must(err)
+		var offsets kadm.OffsetResponses
+		s.until("the offsets of "+group+" can be read", func() bool { // a connection may be one to a node that was killed
+			var err error
+			offsets, err = s.adm.FetchOffsets(s.within(patience), group)
+			return err == nil
+		})
 		if o, ok := offsets.Lookup(topic, 0); !ok || o.At != int64(i)+1 {
 			s.Errorf("%s has offset %+v, want %d", group, o.Offset, i+1)
 		}
