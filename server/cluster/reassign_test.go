@@ -175,6 +175,9 @@ func TestReassignmentOfTheShards(t *testing.T) {
 	if p, _ := w.image.Partition(CoordinatorTopic, 3); !slices.Contains(p.Adding, 4) {
 		t.Errorf("shard 3: %+v", p)
 	}
+	if r := w.tryCreate(topicRequest(KafkaOffsetsTopic, 1, 1)); r.ErrorCode != kerr.TopicAlreadyExists.Code {
+		t.Errorf("a topic of that name: code %d", r.ErrorCode)
+	}
 	// kafka-reassign-partitions sets and removes a throttle on whatever it moves.
 	for op, code := range map[string]int16{
 		"leader.replication.throttled.replicas=3:1": 0, "-follower.replication.throttled.replicas": 0, "-leader.replication.throttled.replicas": 0,

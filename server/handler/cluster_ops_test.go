@@ -127,7 +127,7 @@ func TestListPartitionReassignments(t *testing.T) {
 		{"all", nil, "t/0 [1 3 2 4] +[3 4] -[2 4]; __consumer_offsets/5 [3 2 1] +[3] -[1]"},
 		{"nothing", []kmsg.ListPartitionReassignmentsRequestTopic{}, ""},
 		{"named", []kmsg.ListPartitionReassignmentsRequestTopic{
-			{Topic: "nope", Partitions: []int32{0}}, {Topic: "t", Partitions: []int32{1, 9, -1, 0}}, {Topic: "far", Partitions: []int32{0}},
+			{Topic: "nope", Partitions: []int32{0}}, {Topic: "t"}, {Topic: "t", Partitions: []int32{1, 9, -1, 0}}, {Topic: "far", Partitions: []int32{0}},
 		}, "t/0 [1 3 2 4] +[3 4] -[2 4]"},
 	} {
 		req := kmsg.NewPtrListPartitionReassignmentsRequest()

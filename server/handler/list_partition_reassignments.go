@@ -17,43 +17,44 @@ func (b *Broker) listPartitionReassignments(_ context.Context, _ Client, req *km
 	img := b.Metadata.Image()
 	if req.Topics == nil {
 		for _, t := range img.SortedTopics() {
-			resp.Topics = appendReassignments(resp.Topics, t, t.Name)
+			resp.Topics = appendReassignments(resp.Topics, t, t.Name, everyPartition(t))
 		}
 		if shards := img.Topics[cluster.CoordinatorTopic]; shards != nil {
-			resp.Topics = appendReassignments(resp.Topics, shards, cluster.KafkaOffsetsTopic)
+			resp.Topics = appendReassignments(resp.Topics, shards, cluster.KafkaOffsetsTopic, everyPartition(shards))
 		}
 		return resp
 	}
 	for _, rt := range req.Topics {
 		if t := img.PlacedTopic(rt.Topic); t != nil {
-			resp.Topics = appendReassignments(resp.Topics, t, rt.Topic, rt.Partitions...)
+			resp.Topics = appendReassignments(resp.Topics, t, rt.Topic, rt.Partitions)
 		}
 	}
 	return resp
 }
 
-// appendReassignments adds those of a topic's partitions that are being reassigned; of all partitions when none is named.
+func everyPartition(t *cluster.Topic) []int32 {
+	numbers := make([]int32, len(t.Partitions))
+	for i := range numbers {
+		numbers[i] = int32(i)
+	}
+	return numbers
+}
+
+// appendReassignments adds those of some partitions of a topic that are being reassigned.
 func appendReassignments(
-	topics []kmsg.ListPartitionReassignmentsResponseTopic, t *cluster.Topic, name string, partitions ...int32,
+	topics []kmsg.ListPartitionReassignmentsResponseTopic, t *cluster.Topic, name string, partitions []int32,
 ) []kmsg.ListPartitionReassignmentsResponseTopic {
 	answer := kmsg.NewListPartitionReassignmentsResponseTopic()
 	answer.Topic = name
-	add := func(number int32) {
+	for _, number := range partitions {
+		if number < 0 || int(number) >= len(t.Partitions) {
+			continue
+		}
 		if p := t.Partitions[number]; !p.Settled() {
 			moving := kmsg.NewListPartitionReassignmentsResponseTopicPartition()
 			moving.Partition = number
 			moving.Replicas, moving.AddingReplicas, moving.RemovingReplicas = brokerIDs(p.Replicas), brokerIDs(p.Adding), brokerIDs(p.Removing)
 			answer.Partitions = append(answer.Partitions, moving)
-		}
-	}
-	for _, number := range partitions {
-		if number >= 0 && int(number) < len(t.Partitions) {
-			add(number)
-		}
-	}
-	if len(partitions) == 0 {
-		for number := range t.Partitions {
-			add(int32(number))
 		}
 	}
 	if len(answer.Partitions) == 0 {
