@@ -26,6 +26,9 @@ func existingGroup(ctx context.Context, admin *kadm.Client, name string) (kadm.D
 		return lag, lag.FetchErr
 	}
 	if lag.State == "Dead" || isGroupMissing(lag.DescribeErr) {
+		if lag, found, err := consumerGroupLag(ctx, admin, name); found || err != nil {
+			return lag, err
+		}
 		hint := "list the groups with `balsa group list`"
 		if all, err := admin.ListGroups(ctx); err == nil {
 			if near := nearest(name, all.Groups()); near != "" {

@@ -93,6 +93,10 @@ func describeGroup(lag kadm.DescribedGroupLag) describedGroup {
 		}
 		group.Members = append(group.Members, described)
 	}
+	consumerProtocol := !slices.ContainsFunc(lag.Members, func(m kadm.DescribedGroupMember) bool {
+		_, classic := m.Assigned.AsConsumer()
+		return classic
+	})
 	for _, partition := range lag.Lag.Sorted() {
 		offset := describedOffset{
 			Topic: partition.Topic, Partition: partition.Partition, Committed: partition.Commit.At, End: -1, Lag: partition.Lag,
@@ -102,11 +106,23 @@ func describeGroup(lag kadm.DescribedGroupLag) describedGroup {
 		}
 		if partition.Member != nil {
 			offset.MemberID, offset.ClientID = partition.Member.MemberID, partition.Member.ClientID
+			if consumerProtocol {
+				group.assigned(partition.Member.MemberID, partition.Topic, partition.Partition)
+			}
 		}
 		group.TotalLag += max(0, partition.Lag)
 		group.Offsets = append(group.Offsets, offset)
 	}
 	return group
+}
+
+// assigned adds a partition to what a member has. Members of the consumer protocol are described by their partitions alone.
+func (d *describedGroup) assigned(member, topic string, partition int32) {
+	for i := range d.Members {
+		if m := &d.Members[i]; m.MemberID == member {
+			m.Assigned[topic] = append(m.Assigned[topic], partition)
+		}
+	}
 }
 
 func (d *describedGroup) print(w io.Writer) {

@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
+	"os/exec"
 	"slices"
 	"sync"
 	"testing"
@@ -143,6 +145,17 @@ func TestConsumerProtocol(t *testing.T) {
 	if described.State != "Stable" || len(described.Members) != 3 || described.AssignorName != "uniform" {
 		t.Errorf("%+v", described)
 	}
+	var shown []struct {
+		Members []struct {
+			Assigned map[string][]int32 `json:"assigned"`
+		} `json:"members"`
+	}
+	out, err := exec.CommandContext(within(t), balsa, "group", "describe", "g", "-o", "json", "-b", c.Addresses()[0]).Output()
+	must(t, err)
+	must(t, json.Unmarshal(out, &shown))
+	if len(shown) != 1 || len(shown[0].Members) != 3 || len(shown[0].Members[2].Assigned["orders"]) != 2 {
+		t.Errorf("the command line shows %s", out)
+	}
 	eventually(t, "the group is listed", func() bool {
 		listed, err := adm.ListGroups(within(t))
 		return err == nil && listed["g"].State == "Stable"
@@ -158,7 +171,7 @@ func TestConsumerProtocol(t *testing.T) {
 
 	d.leave()
 	eventually(t, "two share", func() bool { return shares("orders", 6, a, b) })
-	_, err := adm.CreatePartitions(within(t), 4, "orders")
+	_, err = adm.CreatePartitions(within(t), 4, "orders")
 	must(t, err)
 	eventually(t, "new partitions are shared", func() bool { return shares("orders", 10, a, b) })
 	produceSpread(t, cl, "orders", 600, 700)
