@@ -332,7 +332,7 @@ func TestMachineRestoresVersion1(t *testing.T) {
 	if p.highWatermark() != 40 || p.stable() != 40 || p.logStartOffset() != 3 {
 		t.Errorf("offsets %d, %d, %d", p.highWatermark(), p.stable(), p.logStartOffset())
 	}
-	if err := m.Restore([]byte{3, 0, 0, 0}); err == nil {
+	if err := m.Restore([]byte{machineVersion + 1, 0, 0, 0}); err == nil {
 		t.Error("a state of a version that is yet to come was taken")
 	}
 	// The log may start within an open transaction.
