@@ -29,26 +29,39 @@ func newKeyedCluster(t *testing.T, size, founders int, seed uint64) *keyedCluste
 func (c *keyedCluster) put(count, keys int) {
 	c.t.Helper()
 	for count > 0 {
-		leader := c.leader()
-		var all []*Proposal
-		written := maps.Clone(c.latest)
-		for range min(count, 500) {
-			key, value := fmt.Sprint("key-", c.rnd.IntN(keys)), fmt.Sprint("value-", c.rnd.Uint64())
-			b, err := batch.BuildRecords([]batch.Record{{Timestamp: 1, Key: []byte(key), Value: []byte(value)}}, batch.BuildOptions{})
-			if err != nil {
-				c.t.Fatal(err)
-			}
-			written[key] = value
-			all = append(all, leader.group.Propose(batch.KindData, b))
+		names := make([]string, min(count, 500))
+		for i := range names {
+			names[i] = fmt.Sprint("key-", c.rnd.IntN(keys))
 		}
-		for _, p := range all {
-			if err := p.Wait(context.Background()); err != nil {
-				c.t.Fatal(err) // the tests do not write while leadership moves
-			}
+		for !c.putAll(names) { // what became of each record is not known: later ones supersede them
 		}
-		count -= len(all)
-		c.latest = written
+		count -= len(names)
 	}
+}
+
+// putAll writes a record of each key; false when leadership went meanwhile.
+func (c *keyedCluster) putAll(keys []string) bool {
+	c.t.Helper()
+	leader := c.leader()
+	var all []*Proposal
+	written := maps.Clone(c.latest)
+	for _, key := range keys {
+		value := fmt.Sprint("value-", c.rnd.Uint64())
+		b, err := batch.BuildRecords([]batch.Record{{Timestamp: 1, Key: []byte(key), Value: []byte(value)}}, batch.BuildOptions{})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		written[key] = value
+		all = append(all, leader.group.Propose(batch.KindData, b))
+	}
+	for _, p := range all {
+		if err := p.Wait(context.Background()); err != nil {
+			c.t.Logf("write again: %v", err)
+			return false
+		}
+	}
+	c.latest = written
+	return true
 }
 
 // compact compacts a node's log as far as it is committed, or up to an earlier offset.
