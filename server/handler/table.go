@@ -47,14 +47,14 @@ func apis() []api {
 		{key: kmsg.ApiVersions, min: 0, max: 4, answer: message((*Broker).apiVersions)},
 		{key: kmsg.CreateTopics, min: 2, max: 7, answer: message((*Broker).createTopics)},
 		{key: kmsg.DeleteTopics, min: 1, max: 6, answer: message((*Broker).deleteTopics)},
-		{key: kmsg.DeleteRecords, min: 0, max: 2, answer: message((*Broker).deleteRecords)},
-		{key: kmsg.InitProducerID, min: 0, max: 5, answer: message((*Broker).initProducerID)},
+		{key: kmsg.DeleteRecords, min: 0, max: 2, answer: elsewhere(message((*Broker).deleteRecords))},
+		{key: kmsg.InitProducerID, min: 0, max: 5, answer: elsewhere(message((*Broker).initProducerID))},
 		{key: kmsg.OffsetForLeaderEpoch, min: 2, max: 4, answer: message((*Broker).offsetForLeaderEpoch)},
 		{key: kmsg.AddPartitionsToTxn, min: 0, max: 5, answer: (*Broker).coordinate},
 		{key: kmsg.AddOffsetsToTxn, min: 0, max: 4, answer: (*Broker).coordinate},
 		{key: kmsg.EndTxn, min: 0, max: 5, answer: (*Broker).coordinate},
-		{key: kmsg.WriteTxnMarkers, min: 1, max: 2, answer: message((*Broker).writeTxnMarkers)},
-		{key: kmsg.TxnOffsetCommit, min: 0, max: 5, answer: message((*Broker).txnOffsetCommit)},
+		{key: kmsg.WriteTxnMarkers, min: 1, max: 2, answer: elsewhere(message((*Broker).writeTxnMarkers))},
+		{key: kmsg.TxnOffsetCommit, min: 0, max: 5, answer: elsewhere(message((*Broker).txnOffsetCommit))},
 		{key: kmsg.DescribeACLs, min: 1, max: 3, answer: message((*Broker).describeACLs)},
 		{key: kmsg.CreateACLs, min: 1, max: 3, answer: message((*Broker).createACLs)},
 		{key: kmsg.DeleteACLs, min: 1, max: 3, answer: message((*Broker).deleteACLs)},
@@ -69,7 +69,7 @@ func apis() []api {
 		{key: kmsg.ExpireDelegationToken, min: 1, max: 2, answer: message((*Broker).expireDelegationToken)},
 		{key: kmsg.DescribeDelegationToken, min: 1, max: 3, answer: message((*Broker).describeDelegationToken)},
 		{key: kmsg.DeleteGroups, min: 0, max: 2, answer: (*Broker).coordinate},
-		{key: kmsg.ElectLeaders, min: 0, max: 2, answer: message((*Broker).electLeaders)},
+		{key: kmsg.ElectLeaders, min: 0, max: 2, answer: elsewhere(message((*Broker).electLeaders))},
 		{key: kmsg.IncrementalAlterConfigs, min: 0, max: 1, answer: message((*Broker).incrementalAlterConfigs)},
 		{key: kmsg.AlterPartitionAssignments, min: 0, max: 1, answer: message((*Broker).alterPartitionReassignments)},
 		{key: kmsg.ListPartitionReassignments, min: 0, max: 0, answer: message((*Broker).listPartitionReassignments)},
@@ -93,6 +93,14 @@ func apis() []api {
 		{key: kmsg.DescribeTopicPartitions, min: 0, max: 0, answer: message((*Broker).describeTopicPartitions)},
 		{key: kmsg.StreamsGroupHeartbeat, min: 0, max: 0, answer: message((*Broker).streamsGroupHeartbeat)},
 		{key: kmsg.StreamsGroupDescribe, min: 0, max: 0, answer: message((*Broker).streamsGroupDescribe)},
+	}
+}
+
+// elsewhere adapts a handler that mostly waits for work that others do: its time is not what a client pays for (KIP-124).
+func elsewhere(answer func(*Broker, context.Context, *Request) Reply) func(*Broker, context.Context, *Request) Reply {
+	return func(b *Broker, ctx context.Context, r *Request) Reply {
+		r.work.pause()
+		return answer(b, ctx, r)
 	}
 }
 
