@@ -85,7 +85,7 @@ func (b *fakeBroker) Unwatch(handler.Waiter)           { b.unwatch <- struct{}{}
 func (b *fakeBroker) Verify(batch.Header, bool) (*partition.Verification, error) { return nil, nil }
 func (b *fakeBroker) Release(batch.Header, *partition.Verification)              {}
 func (b *fakeBroker) MinInsyncReplicas() int                                     { return 1 }
-func (b *fakeBroker) Producers() ([]partition.ProducerState, error)              { return nil, nil }
+func (b *fakeBroker) Producers() []partition.ProducerState                       { return nil }
 
 func (b *fakeBroker) Produce(batch batch.Batch, _ *partition.Verification) (handler.Append, error) {
 	a := &fakeAppend{broker: b, batch: batch, sum: crc32.ChecksumIEEE(batch), done: make(chan struct{})}
@@ -183,6 +183,7 @@ func (b *fakeBroker) EpochEnd(log.Epoch, log.Epoch) (log.Epoch, log.Offset, erro
 func (b *fakeBroker) DeleteRecords(context.Context, log.Offset) (log.Offset, error) {
 	return 0, nil
 }
+
 func (b *fakeBroker) CommitTransactional(
 	_ context.Context, _ handler.Client, req *kmsg.TxnOffsetCommitRequest, _ func(context.Context, int32) error,
 ) kmsg.Response {

@@ -9,7 +9,7 @@ import (
 )
 
 // describeProducers answers DescribeProducers (KIP-664): who writes to a partition, and which transaction keeps its last
-// stable offset back. Only the leader answers.
+// stable offset back. Every replica answers, as Kafka's do.
 func (b *Broker) describeProducers(_ context.Context, _ Client, req *kmsg.DescribeProducersRequest) kmsg.Response {
 	resp := newResponse[*kmsg.DescribeProducersResponse](req)
 	img := b.Metadata.Image()
@@ -35,12 +35,7 @@ func (b *Broker) describeProducersOf(img *cluster.Image, topic string, p int32, 
 		sp.ErrorCode, sp.ErrorMessage = errorCode(err), errorMessage(err)
 		return
 	}
-	states, err := replica.Producers()
-	if err != nil {
-		sp.ErrorCode, sp.ErrorMessage = errorCode(err), errorMessage(err)
-		return
-	}
-	for _, s := range states {
+	for _, s := range replica.Producers() {
 		a := kmsg.NewDescribeProducersResponseTopicPartitionActiveProducer()
 		a.ProducerID, a.ProducerEpoch = s.ProducerID, int32(s.ProducerEpoch)
 		a.LastSequence, a.LastTimestamp = s.LastSequence, s.LastTimestamp

@@ -296,7 +296,7 @@ func (r *fakeReplica) Release(_ batch.Header, v *partition.Verification) {
 
 func (r *fakeReplica) MinInsyncReplicas() int { return r.minInsync }
 
-func (r *fakeReplica) Producers() ([]partition.ProducerState, error) { return r.producers, r.listErr }
+func (r *fakeReplica) Producers() []partition.ProducerState { return r.producers }
 
 func (r *fakeReplica) Produce(b batch.Batch, v *partition.Verification) (Append, error) {
 	r.mu.Lock()

@@ -23,7 +23,7 @@ type Replica interface {
 	Verify(h batch.Header, epochBump bool) (*partition.Verification, error)
 	Release(h batch.Header, v *partition.Verification)
 	Produce(b batch.Batch, v *partition.Verification) (Append, error)
-	Producers() ([]partition.ProducerState, error)
+	Producers() []partition.ProducerState
 	Fetch(a partition.FetchArgs) (partition.Fetched, error)
 	Watch(w Waiter, known log.Offset)
 	Unwatch(w Waiter)

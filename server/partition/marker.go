@@ -85,13 +85,10 @@ func (p *producer) checkMarker(m *Marker) error {
 	return nil
 }
 
-// Producers returns what the partition knows of its producers, ordered by id (DescribeProducers, KIP-664). Errors:
-// NOT_LEADER_OR_FOLLOWER.
-func (p *Partition) Producers() ([]ProducerState, error) {
-	if _, _, err := p.leader(-1); err != nil {
-		return nil, err
-	}
+// Producers returns what this replica knows of the partition's producers, ordered by id (DescribeProducers, KIP-664). A
+// follower answers too: who looks for transactions that hang asks each broker about its replicas.
+func (p *Partition) Producers() []ProducerState {
 	p.machine.mu.Lock()
 	defer p.machine.mu.Unlock()
-	return p.machine.producers.states(), nil
+	return p.machine.producers.states()
 }

@@ -98,7 +98,11 @@ func (s *suite) startCluster() {
 	s.Helper()
 	binary, err := harness.Build(s.dir)
 	s.must(err)
-	s.cluster, err = harness.New(harness.Options{Binary: binary, Dir: s.dir, Nodes: 3})
+	s.cluster, err = harness.New(harness.Options{Binary: binary, Dir: s.dir, Nodes: 3, Flags: []string{
+		// By the consumer protocol the broker decides of the session timeout; with its 45 s a killed worker's partitions
+		// would hardly be worked on.
+		"--group-consumer-session-timeout", sessionTimeout.String(), "--group-consumer-heartbeat-interval", (sessionTimeout / 6).String(),
+	}})
 	s.must(err)
 	s.Cleanup(func() { s.cluster.Close() })
 	s.must(s.cluster.Start(s.within(patience)))
@@ -155,9 +159,8 @@ type slot struct {
 	starts          int
 }
 
-// startWorkers fills the slots. In a classic group half of the workers are static members, whose partitions wait for
-// them; by the consumer protocol a static member that was killed could return only after its session timeout, of
-// which the broker decides (45 s).
+// startWorkers fills the slots. Half of the workers are static members, whose partitions wait for them; but by the consumer
+// protocol a static member that was killed can return only after its session timeout, which another cluster has at 45 s.
 func (s *suite) startWorkers() {
 	s.Helper()
 	for i := range *workers {
@@ -186,7 +189,7 @@ func (s *suite) fill(i int) {
 			"-session-timeout", sessionTimeout.String(), "-transaction-timeout", transactionTimeout.String(),
 		},
 	}
-	if i%2 == 1 && !s.consumer {
+	if i%2 == 1 && (s.cluster != nil || !s.consumer) {
 		sl.Argv = append(sl.Argv, "-instance-id", fmt.Sprintf("eos-instance-%d", i))
 	}
 	s.must(sl.Start())

@@ -42,8 +42,8 @@ var consoleTools = map[string]string{
 	"kafka-verifiable-producer":  "org.apache.kafka.tools.VerifiableProducer",
 }
 
-// step is one use of a tool: a shell line, where B stands for --bootstrap-server, R for the replication factor, $DIR for
-// a directory of files; what goes into it, how it ends, and expressions that its output (stdout, then stderr) must match.
+// step is one use of a tool: a shell line, where B stands for --bootstrap-server, R for the replication factor, N for the
+// ids of all brokers, $DIR for a directory of files; what goes into it, how it ends, and expressions that its output (stdout, then stderr) must match.
 type step struct {
 	line   string
 	input  string
@@ -102,13 +102,19 @@ func (s *suite) console(st step) error {
 	return nil
 }
 
-var placeholder = regexp.MustCompile(`\b[BR]\b|\$DIR`)
+var placeholder = regexp.MustCompile(`\b[BRN]\b|\$DIR`)
 
 func (s *suite) expand(text string) string {
 	return placeholder.ReplaceAllStringFunc(text, func(p string) string {
 		switch p {
 		case "B":
 			return "--bootstrap-server " + s.bootstrap
+		case "N":
+			ids := make([]string, len(s.cluster.Nodes))
+			for i, n := range s.cluster.Nodes {
+				ids[i] = fmt.Sprint(n.ID)
+			}
+			return strings.Join(ids, ",")
 		case "R":
 			return fmt.Sprint(s.replication)
 		}
