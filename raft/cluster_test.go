@@ -43,7 +43,23 @@ type testNode struct {
 type recorder struct {
 	mu      sync.Mutex
 	applied []appliedEntry
+	covered []appliedEntry // given to Reindex since the last Restore
 	restore []byte
+}
+
+func (r *recorder) Reindex(entries []Entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range entries {
+		r.covered = append(r.covered, appliedEntry{e.Index, e.Kind, e.Header.BaseOffset, e.Header.NextOffset()})
+	}
+}
+
+// seen returns what came since the last Restore: covered entries, then others.
+func (r *recorder) seen() (covered int, all []appliedEntry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.covered), append(slices.Clone(r.covered), r.applied...)
 }
 
 type appliedEntry struct {
@@ -74,7 +90,7 @@ func (r *recorder) Restore(state []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.restore = bytes.Clone(state)
-	r.applied = nil
+	r.applied, r.covered = nil, nil
 	return nil
 }
 
@@ -393,6 +409,23 @@ func TestFollowerBehindLogStart(t *testing.T) {
 		if errA != nil || errB != nil || !bytes.Equal(a, b) {
 			t.Fatalf("entry %d differs (%v, %v)", i, errA, errB)
 		}
+	}
+	// The leader's state covers the first entries that the follower gets: they are for its index, the others for its state.
+	var covered int
+	var all []appliedEntry
+	eventually(t, "the follower applied everything", func() bool {
+		covered, all = behind.machine.seen()
+		return len(all) > 0 && all[len(all)-1].next == leader.plog.NextOffset()
+	})
+	if covered == 0 {
+		t.Error("no covered entry came for the index")
+	}
+	next := behind.plog.FirstOffset()
+	for _, e := range all {
+		if e.kind == batch.KindData && e.base != next {
+			t.Errorf("entry %d begins at offset %d, want %d", e.index, e.base, next)
+		}
+		next = e.next
 	}
 }
 

@@ -179,7 +179,8 @@ func TestMarkerInFlightIsSharedAndOrdered(t *testing.T) {
 	f := newFixture(t, nil)
 	p := f.partition()
 	b := transactional(t, 1, 0, 0, "a")
-	v, err := p.Verify(b.Header(), true)
+	h := b.Header()
+	v, err := p.Verify(h, true)
 	if err != nil || v == nil {
 		t.Fatal(v, err)
 	}
@@ -196,7 +197,7 @@ func TestMarkerInFlightIsSharedAndOrdered(t *testing.T) {
 	if _, err := p.Produce(transactional(t, 1, 0, 1, "late"), v); !errors.Is(err, kerr.InvalidTxnState) {
 		t.Errorf("a batch whose verification is older than the marker: %v", err)
 	}
-	p.Release(b.Header(), v)
+	p.Release(h, v)
 	for _, a := range []*Append{first, marker} {
 		if _, err := a.Wait(context.Background()); err != nil {
 			t.Error(err)
@@ -218,7 +219,8 @@ func TestMarkerOfTheTransactionBefore(t *testing.T) {
 		p := f.partition()
 		f.mustSend(transactional(t, 1, 0, 0, "a"))
 		b := transactional(t, 1, 1, 0, "b")
-		v, err := p.Verify(b.Header(), true)
+		h := b.Header()
+		v, err := p.Verify(h, true)
 		if err != nil || v == nil {
 			t.Fatal(v, err)
 		}
@@ -226,7 +228,7 @@ func TestMarkerOfTheTransactionBefore(t *testing.T) {
 		if _, err := p.Produce(b, v); !errors.Is(err, want) {
 			t.Errorf("transaction version %d: %v, want %v", version, err, want)
 		}
-		p.Release(b.Header(), v)
+		p.Release(h, v)
 		f.stop()
 	}
 }
@@ -235,11 +237,12 @@ func TestVerificationKeepsTheOrder(t *testing.T) {
 	f := newFixture(t, nil)
 	p := f.partition()
 	first, second := transactional(t, 1, 0, 0, "a"), transactional(t, 1, 0, 1, "b")
-	v, err := p.Verify(first.Header(), true)
+	h1, h2 := first.Header(), second.Header()
+	v, err := p.Verify(h1, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := p.Verify(second.Header(), true)
+	w, err := p.Verify(h2, true)
 	if err != nil || w != v {
 		t.Fatalf("%p and %p, %v: two verifications of one producer", v, w, err)
 	}
@@ -252,9 +255,9 @@ func TestVerificationKeepsTheOrder(t *testing.T) {
 	if _, err := p.Produce(second, w); err != nil {
 		t.Errorf("the second batch after the first: %v", err)
 	}
-	p.Release(first.Header(), v)
-	p.Release(second.Header(), w)
-	if v, err := p.Verify(second.Header(), true); v != nil || err != nil {
+	p.Release(h1, v)
+	p.Release(h2, w)
+	if v, err := p.Verify(h2, true); v != nil || err != nil {
 		t.Errorf("the transaction is open and asked for again: %v, %v", v, err)
 	}
 	// Under transaction version 2 every transaction begins at sequence 0, known producer or not.
