@@ -175,8 +175,7 @@ func (g *consumerGroup) preferredAssignor(configured []string) string {
 // invalidRegex is the answer to an expression that is not one.
 func invalidRegex(expression string, err error) *refusal {
 	why := err.Error()
-	var wrong *syntax.Error
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*syntax.Error](err); ok {
 		why = wrong.Code.String()
 	}
 	return refuse(kerr.InvalidRegularExpression, "SubscribedTopicRegex `%s` is not a valid regular expression: %s.", expression, why)
