@@ -241,7 +241,7 @@ func TestTransactionalOffsets(t *testing.T) {
 			produceSpread(t, client(t, c), "in", 0, n)
 			opts := []kgo.Opt{
 				kgo.SeedBrokers(c.Addresses()...), kgo.TransactionalID("mover"), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("in"),
-				kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(), kgo.FetchMaxPartitionBytes(300),
+				kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxPartitionBytes(300),
 				kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 			}
 			if consumer {
