@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"balsa/internal/invariant"
 )
 
 // HostConfig says how to run a node's groups.
@@ -101,10 +103,11 @@ func NewHost(c HostConfig) (*Host, error) {
 // Node returns this node's id.
 func (h *Host) Node() NodeID { return h.node }
 
-// Handle registers what answers Calls to service, from 1 up, on this node.
+// Handle registers what answers Calls to service, from 1 up and once each, on this node.
 func (h *Host) Handle(service uint8, f Service) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	invariant.Check(h.services[service] == nil, "two services have the number %d", service)
 	h.services[service] = f
 }
 

@@ -13,7 +13,7 @@ import (
 
 // CleanedService is the number of the service by which a partition's leader asks other nodes how far they compacted their
 // replicas; see raft.Host.Handle. Request: version, group as raft.GroupID.String. Answer: version, offset.
-const CleanedService uint8 = 12
+const CleanedService uint8 = 13
 
 const cleanedVersion = 1
 
@@ -28,6 +28,7 @@ func (m *Manager) cleanedBy(ctx context.Context, node raft.NodeID, id raft.Group
 	defer cancel()
 	answer, err := m.Host.Call(ctx, node, CleanedService, append([]byte{cleanedVersion}, id.String()...))
 	if err != nil {
+		m.Logger.Debug("a replica does not say how far it is compacted; tombstones stay", "group", id, "node", node, "err", err)
 		return 0, fmt.Errorf("ask node %d how far %s is compacted: %w", node, id, err)
 	}
 	if len(answer) != 9 || answer[0] != cleanedVersion {

@@ -39,6 +39,7 @@ type keyWriter struct {
 	name      string
 
 	mu      sync.Mutex
+	count   int            // of all writes
 	written map[string]int // the last number of each key
 	acked   map[string]int
 	errs    []error
@@ -63,8 +64,10 @@ func (w *keyWriter) run(ctx context.Context, cl *kgo.Client, rate int, rng *rand
 }
 
 func (w *keyWriter) write(cl *kgo.Client, rng *rand.Rand) {
-	key := fmt.Sprintf("%s-%d", w.name, rng.IntN(keysOfProducer))
 	w.mu.Lock()
+	w.count++
+	// Now and then a key is left alone for good, some of them deleted: so that tombstones go.
+	key := fmt.Sprintf("%s-%d", w.name, w.count/20+rng.IntN(keysOfProducer))
 	w.written[key]++
 	n := w.written[key]
 	w.mu.Unlock()
@@ -215,39 +218,40 @@ func note(seen map[string]int, key, header string, value []byte) error {
 	return nil
 }
 
-// readReplica reads what is on a stopped node's disk of a partition. It returns how far that was compacted.
-func (s *compactSuite) readReplica(dir string, w *keyWriter) (cleaned log.Offset, err error) {
+// readReplica reads what is on a stopped node's disk of a partition. It returns how far that was compacted, and of how many keys
+// not even a tombstone is left.
+func (s *compactSuite) readReplica(dir string, w *keyWriter) (cleaned log.Offset, gone int, err error) {
 	l, _, err := log.Open(dir, log.Options{})
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	seen := map[string]int{}
 	for at := l.FirstOffset(); at < l.NextOffset(); {
 		slice, err := l.Read(at, l.NextOffset(), 1<<20, true)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		raw, err := slice.AppendTo(nil)
 		slice.Release()
 		if err != nil || slice.NextOffset == at {
-			return 0, fmt.Errorf("%s: a read at offset %d of %d ends there: %w", dir, at, l.NextOffset(), err)
+			return 0, 0, fmt.Errorf("%s: a read at offset %d of %d ends there: %w", dir, at, l.NextOffset(), err)
 		}
 		for at = slice.NextOffset; len(raw) > 0; {
 			h, err := batch.ParseHeader(raw)
 			if err != nil || !batch.Batch(raw[:h.Length]).CheckCRC() {
-				return 0, fmt.Errorf("%s: batch at %d: %w", dir, h.BaseOffset, err)
+				return 0, 0, fmt.Errorf("%s: batch at %d: %w", dir, h.BaseOffset, err)
 			}
 			for r := batch.Batch(raw[:h.Length]).Records(batch.MaxLen); r.Next(); {
 				rec := r.Record()
 				if err := note(seen, string(rec.Key), string(rec.Headers[0].Value), rec.Value); err != nil {
-					return 0, fmt.Errorf("%s, offset %d: %w", dir, rec.Offset, err)
+					return 0, 0, fmt.Errorf("%s, offset %d: %w", dir, rec.Offset, err)
 				}
 			}
 			raw = raw[h.Length:]
 		}
 	}
-	return l.CleanedTo(), w.judge(seen, w.known())
+	return l.CleanedTo(), len(w.known()) - len(seen), w.judge(seen, w.known())
 }
 
 // replicas returns the directories of a node's replicas of the topic, by partition.
@@ -337,10 +341,10 @@ func TestKillDuringCompaction(t *testing.T) {
 	for _, n := range s.cluster.Nodes {
 		s.must(n.Kill())
 	}
-	total := 0
+	total, absent := 0, 0
 	for _, n := range s.cluster.Nodes {
 		for p, dir := range dirs[n.ID] {
-			cleaned, err := s.readReplica(dir, s.writers[p])
+			cleaned, gone, err := s.readReplica(dir, s.writers[p])
 			if err != nil {
 				t.Fatalf("%s, partition %d: %v", n.Name, p, err)
 			}
@@ -348,7 +352,11 @@ func TestKillDuringCompaction(t *testing.T) {
 				t.Errorf("%s, partition %d was never compacted", n.Name, p)
 			}
 			total += int(cleaned)
+			absent += gone
 		}
+	}
+	if absent == 0 {
+		t.Error("no tombstone was ever removed")
 	}
 	if interrupted == 0 {
 		t.Error("no kill met a compaction: the test proves nothing")
@@ -359,5 +367,5 @@ func TestKillDuringCompaction(t *testing.T) {
 			written += key
 		}
 	}
-	t.Logf("%d writes, %d compactions interrupted by kills, %d offsets compacted on all replicas", written, interrupted, total)
+	t.Logf("%d writes, %d compactions interrupted by kills, %d offsets compacted and %d tombstones gone on all replicas", written, interrupted, total, absent)
 }
