@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,7 +46,11 @@ type recorder struct {
 	applied []appliedEntry
 	covered []appliedEntry // given to Reindex since the last Restore
 	restore []byte
+	// compacted says that the log has lost entries.
+	compacted atomic.Bool
 }
+
+func (r *recorder) Compacted() bool { return r.compacted.Load() }
 
 func (r *recorder) Reindex(entries []Entry) {
 	r.mu.Lock()
@@ -175,6 +180,7 @@ func (n *testNode) startHost() {
 		t.Fatal(err)
 	}
 	n.host, n.listener = host, nil
+	host.SetRepairer(n)
 	for _, other := range n.c.nodes {
 		host.Connect(other.id)
 	}

@@ -65,12 +65,15 @@ func (c *keyedCluster) putAll(keys []string) bool {
 }
 
 // compact compacts a node's log as far as it is committed, or up to an earlier offset.
-func (n *testNode) compact(to log.Offset) log.Compacted {
+func (n *testNode) compact(to log.Offset) log.Compacted { return n.compactBelow(to, 0) }
+
+// compactBelow compacts up to an offset, and drops tombstones below another one.
+func (n *testNode) compactBelow(to, dropTo log.Offset) log.Compacted {
 	n.c.t.Helper()
 	if err := n.group.Checkpoint(); err != nil {
 		n.c.t.Fatal(err)
 	}
-	args := log.CompactArgs{To: to, DropTo: 0, Buffer: 1 << 20}
+	args := log.CompactArgs{To: to, DropTo: dropTo, Buffer: 1 << 20}
 	done, err := n.plog.Compact(context.Background(), args)
 	if err != nil {
 		// What compaction rolled off the active segment has a checkpoint now.

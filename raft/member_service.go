@@ -11,7 +11,7 @@ import (
 
 // memberService is this package's own service for changes of membership: the leader of a group asks a node for its replica, admits
 // it, or has it rebuilt. Requests are: version 1, operation, group, then numbers of 8 bytes each: the life, or the number of the
-// damage, that the operation is for, and for an admission its index and term.
+// damage, that the operation is for, and for an admission its index and term. The answer to memberStatus is a report.
 const memberService uint8 = 255
 
 const memberVersion = 1
@@ -49,7 +49,21 @@ func (c condition) String() string {
 // report is a node's answer to memberStatus.
 type report struct {
 	condition condition
-	life      uint64 // of a joining replica, or the number of the damage
+	life      uint64 // of an open replica, or the number of the damage
+	entries   bool   // its log has entries, or had some
+}
+
+const reportLen = 1 + 8 + 1
+
+func (r report) encode() []byte {
+	return appendBool(binary.BigEndian.AppendUint64([]byte{byte(r.condition)}, r.life), r.entries)
+}
+
+func decodeReport(b []byte) (report, bool) {
+	if len(b) != reportLen || b[0] > byte(full) {
+		return report{}, false
+	}
+	return report{condition(b[0]), binary.BigEndian.Uint64(b[1:]), b[9] != 0}, true
 }
 
 func memberRequest(op uint8, id GroupID, numbers ...uint64) []byte {
@@ -80,9 +94,11 @@ func (h *Host) serveMember(ctx context.Context, from NodeID, payload []byte) ([]
 	switch {
 	case op == memberStatus:
 		a, err := h.reportOn(g, repairer, id)
-		return binary.BigEndian.AppendUint64([]byte{byte(a.condition)}, a.life), err
+		return a.encode(), err
 	case op == memberAdmit && g != nil:
 		return nil, g.joiner.admit(life, admission{index: log.Index(index), term: term, leader: from})
+	case op == memberRebuild && g != nil && g.Life() != life:
+		return nil, fmt.Errorf("order to rebuild %s in life %016x, this is %016x", id, life, g.Life())
 	case op == memberRebuild && repairer != nil:
 		return nil, repairer.Rebuild(ctx, id, life)
 	}
@@ -96,7 +112,7 @@ func (h *Host) reportOn(g *Group, repairer Repairer, id GroupID) (report, error)
 			case aside && n == 0:
 				return report{condition: broken}, nil
 			case aside:
-				return report{damaged, n}, nil
+				return report{condition: damaged, life: n}, nil
 			}
 		}
 		return report{condition: absent}, nil
@@ -104,15 +120,16 @@ func (h *Host) reportOn(g *Group, repairer Repairer, id GroupID) (report, error)
 	if err := g.settleIn(); err != nil {
 		return report{}, err
 	}
+	r := report{condition: full, life: g.Life(), entries: g.plog != nil && g.plog.LastIndex() > 0}
 	if !g.Joining() {
-		return report{condition: full}, nil
+		return r, nil
 	}
 	g.joiner.mu.Lock()
 	defer g.joiner.mu.Unlock()
-	if g.joiner.admitted.index > 0 {
-		return report{admitted, g.joiner.life}, nil
+	if r.condition = joining; g.joiner.admitted.index > 0 {
+		r.condition = admitted
 	}
-	return report{joining, g.joiner.life}, nil
+	return r, nil
 }
 
 // ask returns what a node says of its replica of the group.
@@ -121,11 +138,11 @@ func (g *Group) ask(ctx context.Context, node NodeID) report {
 		return report{condition: unreachable}
 	}
 	answer, err := g.host.Call(ctx, node, memberService, memberRequest(memberStatus, g.id, 0))
-	if err != nil || len(answer) != 1+8 || answer[0] > byte(full) {
-		if err != nil && !errors.Is(err, ErrUnreachable) {
-			g.logger.Warn("a member does not say how it is", "node", node, "err", err)
-		}
-		return report{condition: unreachable}
+	if r, ok := decodeReport(answer); err == nil && ok {
+		return r
 	}
-	return report{condition(answer[0]), binary.BigEndian.Uint64(answer[1:])}
+	if err != nil && !errors.Is(err, ErrUnreachable) {
+		g.logger.Warn("a member does not say how it is", "node", node, "err", err)
+	}
+	return report{condition: unreachable}
 }

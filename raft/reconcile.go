@@ -88,7 +88,7 @@ func (g *Group) admitLearner(ctx context.Context, s step) error {
 	return nil
 }
 
-// rebuild has a damaged replica start anew. That it has no vote must be committed: what it stored does not count then.
+// rebuild has a replica start anew. That it has no vote must be committed: what it stored does not count then.
 func (g *Group) rebuild(ctx context.Context, s step) error {
 	if _, _, err := g.proven(ctx); err != nil {
 		return err
@@ -110,6 +110,9 @@ func (g *Group) look(ctx context.Context, target Target) outlook {
 	ctx, cancel := context.WithTimeout(ctx, askPatience)
 	defer cancel()
 	o := outlook{self: g.host.node, target: target, members: g.Members(), replicas: map[NodeID]replicaView{}}
+	if c, ok := g.machine.(Compacted); ok {
+		o.compacted = c.Compacted()
+	}
 	o.replicas[o.self] = replicaView{report: report{condition: full}, caughtUp: true}
 	nodes := slices.Concat(target.Voters, target.Learners)
 	for _, m := range o.members {

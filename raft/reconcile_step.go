@@ -11,6 +11,8 @@ type outlook struct {
 	target   Target
 	members  []Member
 	replicas map[NodeID]replicaView // of all members and all of target
+	// compacted: entries are gone that a replica which was no member meanwhile may lack; see Compacted.
+	compacted bool
 }
 
 type replicaView struct {
@@ -30,7 +32,7 @@ const (
 	stepAdmit    // a joining learner
 	stepPromote  // a learner to a voter
 	stepRemove   // a member
-	stepRebuild  // a damaged replica that has no vote
+	stepRebuild  // a replica that has no vote: it is damaged, or its log cannot be gone on with
 	stepTransfer // leadership to node, because this one is to be removed
 )
 
@@ -120,6 +122,8 @@ func (o outlook) bringIn(n NodeID) step {
 		return step{kind: stepRebuild, node: n, life: v.life} // without a vote: see forgetful
 	}
 	switch {
+	case i < 0 && o.compacted && v.entries:
+		return step{kind: stepRebuild, node: n, life: v.life}
 	case i < 0:
 		return step{kind: stepAdd, node: n}
 	case v.condition == joining:

@@ -5,6 +5,35 @@ import (
 	"testing"
 )
 
+// A replica with entries that was no member may lack what a compacted log says no more: it begins anew before it comes.
+func TestNextStepToCompactedLog(t *testing.T) {
+	old := replicaView{report{condition: full, life: 7, entries: true}, false}
+	half := replicaView{report{condition: joining, life: 8, entries: true}, false}
+	fresh := replicaView{report{condition: joining, life: 9}, false}
+	voters := []Member{{1, true}, {2, true}}
+	for name, c := range map[string]struct {
+		members   []Member
+		third     replicaView
+		compacted bool
+		want      step
+	}{
+		"a member of before":            {voters, old, true, step{kind: stepRebuild, node: 3, life: 7}},
+		"one that once began to join":   {voters, half, true, step{kind: stepRebuild, node: 3, life: 8}},
+		"one with nothing":              {voters, fresh, true, step{kind: stepAdd, node: 3}},
+		"nothing is gone":               {voters, old, false, step{kind: stepAdd, node: 3}},
+		"a learner copies what is left": {append(voters, Member{3, false}), half, true, step{kind: stepAdmit, node: 3, life: 8}},
+	} {
+		well := replicaView{report{condition: full, entries: true}, true}
+		o := outlook{
+			self: 1, target: Target{Voters: []NodeID{1, 2, 3}}, members: c.members, compacted: c.compacted,
+			replicas: map[NodeID]replicaView{1: well, 2: well, 3: c.third},
+		}
+		if got := nextStep(o); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
 func TestNextStep(t *testing.T) {
 	voters := func(ids ...NodeID) (m []Member) {
 		for _, id := range ids {
@@ -14,7 +43,7 @@ func TestNextStep(t *testing.T) {
 	}
 	well := replicaView{report{condition: full}, true}
 	behind := replicaView{report{condition: full}, false}
-	in := func(c condition) replicaView { return replicaView{report{c, 7}, false} }
+	in := func(c condition) replicaView { return replicaView{report{condition: c, life: 7}, false} }
 	to := func(ids ...NodeID) Target { return Target{Voters: ids} }
 	for name, c := range map[string]struct {
 		target   Target

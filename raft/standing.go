@@ -33,7 +33,8 @@ type joiner struct {
 
 	joining atomic.Bool
 
-	mu       sync.Mutex // guards what follows
+	mu sync.Mutex // guards what follows
+	// life is a joining replica's since it began with nothing; that of any other replica since it was opened.
 	life     uint64
 	admitted admission
 }
@@ -59,7 +60,8 @@ func (j *joiner) load(stable *stableStore) error {
 	j.stable = stable
 	mark, err := stable.Get(joiningKey)
 	if errors.Is(err, errNotFound) {
-		return nil
+		j.life, err = newLife()
+		return err
 	}
 	if err != nil || len(mark) != 8 {
 		return fmt.Errorf("read the mark of a joining replica (%d bytes): %w", len(mark), err)
@@ -151,6 +153,14 @@ func (g *Group) settleIn() error {
 	return nil
 }
 
+// Life returns a number that stands for what the replica remembers: one that begins anew gets another. For a replica that does not
+// join it changes also with each opening.
+func (g *Group) Life() uint64 {
+	g.joiner.mu.Lock()
+	defer g.joiner.mu.Unlock()
+	return g.joiner.life
+}
+
 // Joining says whether the replica began with nothing and has no vote yet.
 func (g *Group) Joining() bool { return g.joiner.joining.Load() }
 
@@ -166,12 +176,13 @@ func (h *Host) Leave(id GroupID) error {
 // Known returns the groups that the term store knows something of.
 func (h *Host) Known() ([]GroupID, error) { return h.stable.groups() }
 
-// Repairer knows this node's replicas that cannot be opened. Its methods may be called concurrently.
+// Repairer can build this node's replicas anew, and knows those that cannot be opened. Its methods may be called concurrently.
 type Repairer interface {
 	// Damaged says whether a replica is set aside, and returns a number that stands for this occurrence; 0 if the reason is none
 	// that building it anew would mend.
 	Damaged(id GroupID) (occurrence uint64, aside bool)
-	// Rebuild deletes what is left of a replica that was set aside, if occurrence is what Damaged returned, and lets it join anew.
+	// Rebuild deletes what is left of a replica that was set aside, if occurrence is what Damaged returned, and lets it join anew; or
+	// one that is open, if occurrence is its Life.
 	Rebuild(ctx context.Context, id GroupID, occurrence uint64) error
 }
 

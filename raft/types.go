@@ -141,6 +141,14 @@ type Reindexer interface {
 	Reindex(entries []Entry)
 }
 
+// Compacted is a StateMachine of a group whose log may lose entries that a replica with an older copy of the log needs: those that
+// revoke others, once all members have done without the others. A replica that is no member is not asked, so one that comes back to
+// such a group begins with nothing.
+type Compacted interface {
+	// Compacted says, on the leader, whether anything may have gone so far.
+	Compacted() bool
+}
+
 // mapError turns the library's errors into ours.
 func mapError(err error) error {
 	switch {

@@ -7,6 +7,7 @@ import (
 
 	"balsa/internal/wire"
 	"balsa/log"
+	"balsa/raft"
 )
 
 // compactionEntry is the payload of batch.KindCompaction: a leader's decision how far the log is to be compacted. Every replica
@@ -74,6 +75,15 @@ func (c *compaction) apply(e compactionEntry, i log.Index) {
 	if c.ripe == 0 || c.dropTo >= c.ripe {
 		c.ripe, c.ripeSince = e.To, e.Time
 	}
+}
+
+var _ raft.Compacted = (*machine)(nil)
+
+// Compacted implements raft.Compacted: only after a decision can anything be gone.
+func (m *machine) Compacted() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.compaction.to > 0
 }
 
 func (c *compaction) appendTo(b []byte) []byte {

@@ -34,20 +34,27 @@ func (m *Manager) Damaged(id raft.GroupID) (occurrence uint64, aside bool) {
 	return a.occurrence, aside
 }
 
-// Rebuild implements raft.Repairer: it deletes what is left of a replica that was set aside and opens it anew, to join its group.
-// The group's leader orders it when the replica has no vote any more, and what it stored counts no more either.
+// Rebuild implements raft.Repairer: it deletes what is left of a replica that was set aside, or all of one that is open, and opens it
+// anew, to join its group. The group's leader orders it when the replica has no vote any more, and what it stored counts no more either.
 func (m *Manager) Rebuild(_ context.Context, id raft.GroupID, occurrence uint64) error {
 	m.syncing.Lock()
 	defer m.syncing.Unlock()
+	image := m.image.Load()
+	if !assigned(image, id, m.Node) {
+		return fmt.Errorf("replica %s is no longer assigned to this node", id)
+	}
+	if r := m.lookup(id); r != nil {
+		if r.group.Life() != occurrence {
+			return fmt.Errorf("replica %s was opened anew since", id)
+		}
+		m.Logger.Warn("rebuilding a replica from the others: it was no member for a while, and they have compacted their logs", "group", id)
+		return m.reopen(r, image)
+	}
 	m.mu.RLock()
 	a, isAside := m.aside[id]
 	m.mu.RUnlock()
 	if n, _ := m.Damaged(id); !isAside || n == 0 || n != occurrence {
 		return fmt.Errorf("replica %s is not set aside, or not for this reason", id)
-	}
-	image := m.image.Load()
-	if !assigned(image, id, m.Node) {
-		return fmt.Errorf("replica %s is no longer assigned to this node", id)
 	}
 	m.Logger.Warn("rebuilding a replica from the others", "group", id, "was", a.reason)
 	if err := m.discard(id, m.Host.Leave); err != nil {
@@ -57,6 +64,27 @@ func (m *Manager) Rebuild(_ context.Context, id raft.GroupID, occurrence uint64)
 	delete(m.aside, id)
 	m.mu.Unlock()
 	m.openAll(image, []raft.GroupID{id})
+	return nil
+}
+
+// reopen deletes an open replica, and opens it with nothing. If it cannot be deleted it is set aside. The caller holds syncing.
+func (m *Manager) reopen(r *replica, image *cluster.Image) error {
+	m.mu.Lock()
+	delete(m.replicas, r.id)
+	m.mu.Unlock()
+	err := r.close(m.Shards)
+	if again := m.discard(r.id, m.Host.Leave); again != nil {
+		err = errors.Join(err, again)
+		m.mu.Lock()
+		m.asides += 2
+		m.aside[r.id] = setAside{err, m.asides}
+		m.mu.Unlock()
+		return err
+	}
+	if err != nil {
+		m.Logger.Warn("closing a replica that begins anew failed", "group", r.id, "err", err) // it is gone, with all that it had
+	}
+	m.openAll(image, []raft.GroupID{r.id})
 	return nil
 }
 

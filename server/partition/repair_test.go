@@ -121,6 +121,36 @@ func TestReplayedImageDeletesNothing(t *testing.T) {
 	}
 }
 
+// A replica that is open begins anew when its leader says so, and only in the life that the leader means.
+func TestRebuildOpenReplica(t *testing.T) {
+	f := newFixture(t, nil)
+	if _, err := f.produce(records(t, -1, -1, -1, "x")); err != nil {
+		t.Fatal(err)
+	}
+	id, life := raft.GroupID{Topic: topicID}, f.group().Life()
+	if err := f.manager.Rebuild(t.Context(), id, life+2); err == nil || f.group().Joining() {
+		t.Errorf("obeyed an order for another life: %v", err)
+	}
+	if err := f.manager.Rebuild(t.Context(), id, life); err != nil {
+		t.Fatal(err)
+	}
+	p, err := f.manager.Get(topicID, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, end := p.Offsets(); !f.group().Joining() || end != 0 {
+		t.Errorf("joining %v, log end %d", f.group().Joining(), end)
+	}
+	if err := f.manager.Rebuild(t.Context(), id, life); err == nil {
+		t.Error("obeyed an order that came late")
+	}
+	f.stop()
+	f.start()
+	if !f.group().Joining() {
+		t.Error("a restart made it a member")
+	}
+}
+
 // An order to rebuild is for one occurrence of damage only.
 func TestRebuildOnlyWhatIsDamaged(t *testing.T) {
 	f := newFixture(t, nil)

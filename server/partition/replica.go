@@ -110,6 +110,12 @@ func (o *observed) Reindex(entries []raft.Entry) {
 	}
 }
 
+// Compacted passes on what the machine may not know: see raft.Compacted.
+func (o *observed) Compacted() bool {
+	c, ok := o.StateMachine.(raft.Compacted)
+	return ok && c.Compacted()
+}
+
 func (o *observed) LeadershipChanged(l raft.Leadership) {
 	if o.on != nil {
 		o.on(o.id, l)
