@@ -169,6 +169,33 @@ func TestConsumerJoin(t *testing.T) {
 	h.expect("state", h.groupState("g"), "Empty epoch=5 target=4 members=0")
 }
 
+// TestConsumerSessionStartsOver: a new coordinator does not know when members were heard, so it gives each a full session, as
+// Kafka 4.3.1 does. A member that is dead keeps its partitions for as long as coordinators change more often than that, and
+// not a moment longer.
+func TestConsumerSessionStartsOver(t *testing.T) {
+	h := newHarness(t)
+	a, b := h.consumer("a", "t"), h.consumer("b", "t")
+	settleGroup(a, b)
+	session := h.config.ConsumerSessionTimeout
+	pass := func(d time.Duration) { // a is dead, b is not
+		for ; d > 0; d -= time.Second {
+			h.advance(min(d, time.Second))
+			h.expect("heartbeat", b.beat(), "ok")
+			b.obey()
+		}
+	}
+	for range 5 {
+		pass(session - time.Second)
+		h.failover()
+	}
+	h.expect("coordinators come and go", h.groupState("g"), "Stable epoch=3 target=3 members=2")
+	pass(session - time.Second)
+	h.expect("one stays", b.has(), "t2")
+	pass(time.Second)
+	h.expect("a session has passed", b.has(), "t0 t1 t2")
+	h.expect("without the dead", h.groupState("g"), "Stable epoch=4 target=4 members=1")
+}
+
 func TestConsumerValidation(t *testing.T) {
 	h := newHarness(t)
 	send := func(change func(*kmsg.ConsumerGroupHeartbeatRequest)) string {

@@ -4,6 +4,7 @@ package eos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -34,7 +35,7 @@ func (s *suite) faults() []fault {
 }
 
 // chaos causes faults of every kind while the workers process, and adds inputs as long as there are faults to cause. It
-// returns how many workers ended by themselves.
+// returns how many workers ended by themselves. It fails when the workers do not get on, also in peace.
 func (s *suite) chaos() (exits int) {
 	s.Helper()
 	kinds := s.faults()
@@ -42,20 +43,56 @@ func (s *suite) chaos() (exits int) {
 	for n := 0; n < *faults || s.busy(); n++ {
 		if !s.busy() {
 			s.write(max(*records/20, partitions))
+			s.pacer.restart(time.Now())
 		}
 		f := kinds[n%len(kinds)]
 		if f.nodes && s.cluster == nil {
 			f = kinds[n%2]
 		}
 		time.Sleep(time.Duration(s.rng.Int64N(int64(2 * time.Second))))
-		exits += s.refill()
-		if err := f.cause(); err != nil {
+		exits += s.settle()
+		switch err := f.cause(); {
+		case errors.Is(err, errEnded):
+		case err != nil:
 			s.Fatalf("fault %d, %s: %v", n, f.name, err)
+		default:
+			count[f.name]++
 		}
-		count[f.name]++
 	}
-	s.Logf("faults: %v", count)
+	s.Logf("faults: %v; longest time without progress %v, %d times no faults until there was some",
+		count, s.pacer.longest.Round(time.Second), s.pacer.pauses)
 	return exits
+}
+
+// settle returns when the workers can take another fault, and how many of them ended by themselves.
+func (s *suite) settle() (exits int) {
+	s.Helper()
+	for {
+		_, calm := s.progress()
+		exits += s.refill()
+		if !calm {
+			return exits
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// progress returns how many inputs are processed, or negative, that it is not known now, and whether faults have to stop until
+// there are more. It fails when there have been no more for too long.
+func (s *suite) progress() (done int64, calm bool) {
+	s.Helper()
+	done, err := s.committed()
+	if err != nil {
+		done = -1
+	}
+	switch s.pacer.observe(time.Now(), done, s.total()) {
+	case disturb:
+		return done, false
+	case wait:
+		return done, true
+	}
+	s.Fatalf("no progress for %v: %d of %d inputs are committed (%v)%s%s", patience, done, s.total(), err, s.members(), s.openTransactions())
+	return 0, false
 }
 
 // busy says whether inputs are left to process.
@@ -64,13 +101,24 @@ func (s *suite) busy() bool {
 	return err != nil || done < s.total()
 }
 
+// errEnded means that a worker ended before its fault: no fault.
+var errEnded = errors.New("the worker ended by itself")
+
 func (s *suite) killWorker() error {
 	i := s.rng.IntN(len(s.slots))
 	if err := s.slots[i].Kill(); err != nil {
-		return err
+		return s.unlessEnded(i, err)
 	}
 	s.fill(i)
 	return nil
+}
+
+// unlessEnded returns errEnded in place of err if the worker in slot i is not running, which is what happened then.
+func (s *suite) unlessEnded(i int, err error) error {
+	if !s.slots[i].Running() {
+		return errEnded
+	}
+	return err
 }
 
 // zombie pauses a worker, has another take its transactional id, and wakes it up when its session, and half of the time
@@ -79,7 +127,7 @@ func (s *suite) zombie() error {
 	i := s.rng.IntN(len(s.slots))
 	old := s.slots[i].Process
 	if err := old.Signal(syscall.SIGSTOP); err != nil {
-		return err
+		return s.unlessEnded(i, err)
 	}
 	s.fill(i)
 	time.Sleep(sessionTimeout + time.Duration(s.rng.Int64N(int64(2*(transactionTimeout-sessionTimeout)))))
@@ -88,10 +136,10 @@ func (s *suite) zombie() error {
 	}
 	// It may find out only when it has something to commit; nobody waits for it.
 	time.Sleep(time.Second)
-	if old.Running() {
-		return old.Kill()
+	if err := old.Kill(); err != nil && old.Running() {
+		return err
 	}
-	return nil
+	return nil // killed, or gone before
 }
 
 // killNode kills the node that which names and starts it again.

@@ -21,6 +21,7 @@ func TestExactlyOnce(t *testing.T) {
 			s.write(*records)
 			s.startWorkers()
 			started := time.Now()
+			s.pacer.restart(started)
 			exits := s.chaos()
 			s.drain()
 			took := time.Since(started)
@@ -46,18 +47,10 @@ func (s *suite) total() int64 {
 // drain lets the workers finish in peace, and fails when they do not get on.
 func (s *suite) drain() {
 	s.Helper()
-	best, since := int64(-1), time.Now()
 	for {
 		s.refill()
-		done, err := s.committed()
-		if err == nil && done == s.total() {
+		if done, _ := s.progress(); done == s.total() {
 			break
-		}
-		if err == nil && done > best {
-			best, since = done, time.Now()
-		}
-		if time.Since(since) > patience {
-			s.Fatalf("no progress for %v: %d of %d inputs are committed (%v)%s", patience, done, s.total(), err, s.openTransactions())
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
@@ -102,6 +95,32 @@ func (s *suite) openTransactions() string {
 	}
 	var b strings.Builder
 	listed.Each(func(l kadm.ListedTransaction) { fmt.Fprintf(&b, "; %s: %s", l.TxnID, l.State) })
+	return b.String()
+}
+
+// members says who is in the group and has which partitions, for messages.
+func (s *suite) members() string {
+	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
+	defer cancel()
+	var b strings.Builder
+	if s.consumer {
+		described, err := s.adm.DescribeConsumerGroups(ctx, s.group)
+		g := described[s.group]
+		fmt.Fprintf(&b, "; group (%v): %s, %d members, epoch %d", err, g.State, len(g.Members), g.Epoch)
+		for _, m := range g.Members {
+			fmt.Fprintf(&b, "\n%s, epoch %d, has %v, should have %v", m.MemberID, m.MemberEpoch,
+				m.Assignment.Sorted(), m.TargetAssignment.Sorted())
+		}
+		return b.String()
+	}
+	described, err := s.adm.DescribeGroups(ctx, s.group)
+	g := described[s.group]
+	fmt.Fprintf(&b, "; group (%v): %s, %d members", err, g.State, len(g.Members))
+	for _, m := range g.Members {
+		if a, ok := m.Assigned.AsConsumer(); ok {
+			fmt.Fprintf(&b, "\n%s has %v", m.MemberID, a.Topics)
+		}
+	}
 	return b.String()
 }
 

@@ -26,6 +26,7 @@ var (
 	seeds    = flag.String("seeds", "", "use this cluster (host:port,...) instead of three fresh nodes of balsa; then only workers are faulted")
 	replicas = flag.Int("replication-factor", 3, "of the topics")
 	seed     = flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the choice of faults and moments")
+	session  = flag.Duration("session", sessionTimeout, "group.consumer.session.timeout.ms of our nodes")
 	keep     = flag.Bool("keep", false, "keep data and logs also on success")
 )
 
@@ -38,6 +39,9 @@ const (
 	transactionTimeout = 10 * time.Second
 	// patience bounds every wait. It is no measure of quality.
 	patience = 2 * time.Minute
+	// calm is how long nothing may get on before faults stop. The death of a worker takes a session and the end of its
+	// transaction to get over.
+	calm = sessionTimeout + transactionTimeout + 4*time.Second
 )
 
 // suite is a cluster, a topic of inputs, and the workers that process it.
@@ -54,11 +58,13 @@ type suite struct {
 	worker   string
 	slots    []*slot
 	inputs   []int64 // written, by partition
+	pacer    pacer
 }
 
 func newSuite(t *testing.T, consumer bool) *suite {
 	t.Helper()
 	s := &suite{T: t, consumer: consumer, rng: rand.New(rand.NewPCG(*seed, 0)), group: "eos-group", inputs: make([]int64, partitions)}
+	s.pacer.calm, s.pacer.limit = calm, patience
 	var err error
 	s.dir, err = os.MkdirTemp("", "balsa-eos-")
 	s.must(err)
@@ -77,6 +83,8 @@ func newSuite(t *testing.T, consumer bool) *suite {
 	s.client, err = kgo.NewClient(
 		kgo.SeedBrokers(s.brokers...), kgo.MetadataMinAge(50*time.Millisecond), kgo.DialTimeout(time.Second),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DefaultProduceTopic(inputTopic),
+		kgo.UnknownTopicRetries(-1), // another cluster may take its time to create it
+		kgo.RecordDeliveryTimeout(patience),
 	)
 	s.must(err)
 	t.Cleanup(s.client.Close)
@@ -99,9 +107,9 @@ func (s *suite) startCluster() {
 	binary, err := harness.Build(s.dir)
 	s.must(err)
 	s.cluster, err = harness.New(harness.Options{Binary: binary, Dir: s.dir, Nodes: 3, Flags: []string{
-		// By the consumer protocol the broker decides of the session timeout; with its 45 s a killed worker's partitions
-		// would hardly be worked on.
-		"--group-consumer-session-timeout", sessionTimeout.String(), "--group-consumer-heartbeat-interval", (sessionTimeout / 6).String(),
+		// By the consumer protocol the broker decides of the session timeout. With its default, 45 s, the partitions of
+		// killed workers would hardly be worked on: see pacer.
+		"--group-consumer-session-timeout", session.String(), "--group-consumer-heartbeat-interval", (sessionTimeout / 6).String(),
 	}})
 	s.must(err)
 	s.Cleanup(func() { s.cluster.Close() })
