@@ -122,9 +122,7 @@ func (s *Server) open() error {
 	s.manager, err = partition.NewManager(partition.ManagerConfig{
 		Node: s.node, Dir: s.config.DataDir, FS: fs, Syncer: syncer, Host: s.host, Resolver: s.resolver,
 		Shards: s.coordinator, Logger: s.logger, Now: time.Now, RetentionCheck: s.config.RetentionCheck,
-		ProducerIDExpiry: s.config.ProducerIDExpiry, Rejoining: s.rejoining,
-		Cleaner:  cleanerConfig(s.config.Cleaner),
-		DiskFull: s.disk.full, OnLeadership: s.leaders.changed,
+		Rejoining: s.rejoining, DiskFull: s.disk.full, OnLeadership: s.leaders.changed,
 	})
 	if err != nil {
 		return err
@@ -249,12 +247,6 @@ func (s *Server) openListener() error {
 	var err error
 	s.listener, err = NewListener(c, dispatcher, s.logger)
 	return err
-}
-
-func cleanerConfig(c config.Cleaner) partition.CleanerConfig {
-	return partition.CleanerConfig{
-		Threads: c.CleanerThreads, Buffer: c.CleanerBuffer, Backoff: c.CleanerBackoff, BytesPerSecond: c.CleanerBytesPerSecond,
-	}
 }
 
 func groupConfig(c config.Groups, l config.Log) group.Config {

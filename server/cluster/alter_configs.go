@@ -58,7 +58,10 @@ func (d *Decider) findResource(img *Image, key resourceKey) (resource, *failure)
 			if f := checkCordon(id, configs); f != nil {
 				return f
 			}
-			return checkBrokerConfigs(configs)
+			if f := checkBrokerConfigs(configs); f != nil {
+				return f
+			}
+			return d.checkCleaner(img, id, configs)
 		}}, nil
 	case kmsg.ConfigResourceTypeGroupConfig:
 		if key.name == "" {

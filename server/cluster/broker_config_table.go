@@ -46,10 +46,10 @@ func staticConfigs() []staticConfig {
 		{"group.max.size", typeInt, func(c *config.Config) string { return number(c.MaxGroupSize) }, "How many members a consumer group may have."},
 		{"group.min.session.timeout.ms", typeInt, func(c *config.Config) string { return millis(c.MinSessionTimeout) }, "The shortest session timeout, in ms, that a member of a consumer group may ask for."},
 		{"listeners", typeString, func(c *config.Config) string { return "PLAINTEXT://" + c.Listen }, "Where the broker listens for clients."},
-		{"log.cleaner.backoff.ms", typeLong, func(c *config.Config) string { return millis(c.CleanerBackoff) }, "How long, in ms, compaction rests when there is nothing to compact."},
-		{"log.cleaner.dedupe.buffer.size", typeLong, func(c *config.Config) string { return number(c.CleanerBuffer) }, "The memory, in bytes, of all compactions together."},
-		{"log.cleaner.io.max.bytes.per.second", typeDouble, func(c *config.Config) string { return bytesPerSecond(c.CleanerBytesPerSecond) }, "How much compaction reads and writes per second, in bytes."},
-		{"log.cleaner.threads", typeInt, func(c *config.Config) string { return number(int64(c.CleanerThreads)) }, "How many logs are compacted at once."},
+		{configCleanerBackoff, typeLong, func(c *config.Config) string { return millis(c.CleanerBackoff) }, "How long, in ms, compaction rests when there is nothing to compact; at least 10."},
+		{configCleanerBuffer, typeLong, func(c *config.Config) string { return number(c.CleanerBuffer) }, "The memory, in bytes, of all compactions together; at least 1 MiB for each."},
+		{configCleanerRate, typeDouble, func(c *config.Config) string { return bytesPerSecond(c.CleanerBytesPerSecond) }, "How much compaction reads and writes per second, in bytes; 0 or less is no bound."},
+		{configCleanerThreads, typeInt, func(c *config.Config) string { return number(int64(c.CleanerThreads)) }, "How many logs are compacted at once."},
 		{"log.dirs", typeString, func(c *config.Config) string { return c.DataDir }, "Where the broker keeps its data."},
 		{"log.retention.check.interval.ms", typeLong, func(c *config.Config) string { return millis(c.RetentionCheck) }, "How often, in ms, segments are looked at for deletion."},
 		{"max.connections", typeInt, func(c *config.Config) string { return number(c.MaxConnections) }, "How many clients may be connected."},
@@ -60,7 +60,7 @@ func staticConfigs() []staticConfig {
 		{"offset.metadata.max.bytes", typeInt, func(c *config.Config) string { return number(c.OffsetMetadataMax) }, "The longest text that may be committed with an offset."},
 		{"offsets.retention.minutes", typeInt, func(c *config.Config) string { return number(int64(c.OffsetsRetention / time.Minute)) }, "How long offsets of an empty group are kept, in minutes."},
 		{"process.roles", typeList, func(*config.Config) string { return "broker,controller" }, "Every node has both roles."},
-		{"producer.id.expiration.ms", typeInt, func(c *config.Config) string { return millis(c.ProducerIDExpiry) }, "After how long without a write, in ms, a partition forgets an idempotent producer."},
+		{configProducerIDExpiry, typeInt, func(c *config.Config) string { return millis(c.ProducerIDExpiry) }, "After how long without a write, in ms, a partition forgets an idempotent producer."},
 		{"queued.max.request.bytes", typeLong, func(c *config.Config) string { return number(c.QueuedMaxBytes) }, "How many bytes of requests may be in memory, all connections together."},
 		{"replica.selector.class", typeString, func(c *config.Config) string { return c.ReplicaSelector }, "Which replica consumers read from: with org.apache.kafka.common.replica.RackAwareReplicaSelector one in their rack, else the leader."},
 		{"socket.request.max.bytes", typeInt, func(c *config.Config) string { return number(c.MaxRequestBytes) }, "The largest request, in bytes."},
@@ -115,11 +115,25 @@ func defaultDefs(table *configTable, what string) []ConfigDef {
 			continue
 		}
 		b := *d
-		b.Name, b.Broker, b.Dynamic = d.Broker, "", true
+		b.Name, b.Broker, b.Dynamic, b.Unset = d.Broker, "", true, unsetByDefault(d.Broker)
 		b.Doc = fmt.Sprintf("The default of the %s config %s. %s", what, d.Name, d.Doc)
 		defs = append(defs, b)
 	}
 	return defs
+}
+
+// unsetByDefault names the config that is in effect while a broker config is not set, for those that Kafka has in several units:
+// by default the one of the longest is set. Empty: the config has a default of its own.
+func unsetByDefault(name string) string {
+	switch name {
+	case "log.retention.ms":
+		return "log.retention.hours"
+	case "log.roll.ms":
+		return "log.roll.hours"
+	case "log.roll.jitter.ms":
+		return "log.roll.jitter.hours"
+	}
+	return ""
 }
 
 func number[T int | int16 | int32 | int64](n T) string { return strconv.FormatInt(int64(n), 10) }

@@ -10,6 +10,11 @@ func dynamicStatics() map[string]func(string) error {
 	return map[string]func(string) error{
 		ConfigMaxConnections:      atLeast(1),
 		ConfigMaxConnectionsPerIP: atLeast(1),
+		configCleanerBackoff:      atLeast(0),
+		configCleanerBuffer:       nil, // see checkCleaner
+		configCleanerRate:         nil,
+		configCleanerThreads:      between(1, 64),
+		configProducerIDExpiry:    atLeast(1),
 	}
 }
 
@@ -19,6 +24,15 @@ const (
 	ConfigMaxConnectionsPerIP = "max.connections.per.ip"
 	ConfigMaxConnectionRate   = "max.connection.creation.rate"
 	ConfigThrottledRate       = "leader.replication.throttled.rate"
+)
+
+// Those that Resolver.CleanerConfig and Resolver.ProducerIDExpiry read.
+const (
+	configCleanerBackoff   = "log.cleaner.backoff.ms"
+	configCleanerBuffer    = "log.cleaner.dedupe.buffer.size"
+	configCleanerRate      = "log.cleaner.io.max.bytes.per.second"
+	configCleanerThreads   = "log.cleaner.threads"
+	configProducerIDExpiry = "producer.id.expiration.ms"
 )
 
 // maxInt is Kafka's default where a number has no bound.
@@ -77,6 +91,10 @@ func threadDefs() []ConfigDef {
 // fixedBrokerDefs are configs that show how the broker works, for tools that look; they cannot be changed at all.
 func fixedBrokerDefs() []ConfigDef {
 	return []ConfigDef{
+		{Name: "log.retention.hours", Type: typeInt, Default: "168", Doc: "How long records are kept, in hours, while log.retention.ms is not set."},
+		{Name: "log.retention.minutes", Type: typeInt, Default: "10080", Unset: "log.retention.hours", Doc: "Kept for tools; log.retention.ms says it in finer steps."},
+		{Name: "log.roll.hours", Type: typeInt, Default: "168", Doc: "After how long a segment is closed, in hours, while log.roll.ms is not set."},
+		{Name: "log.roll.jitter.hours", Type: typeInt, Default: "0", Doc: "How much earlier than that, at random, in hours, while log.roll.jitter.ms is not set."},
 		{Name: "quota.window.num", Type: typeInt, Default: "11", Doc: "How many samples of client quotas are kept: a client may use what it saved up in all but the current one."},
 		{Name: "quota.window.size.seconds", Type: typeInt, Default: "1", Doc: "How long, in seconds, a sample of client quotas is."},
 		{Name: "controller.quota.window.num", Type: typeInt, Default: "11", Doc: "As quota.window.num, for controller_mutation_rate."},

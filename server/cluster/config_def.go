@@ -24,6 +24,9 @@ type ConfigDef struct {
 	Broker string
 	// Dynamic is, for a broker config, true when it can be changed while the broker runs.
 	Dynamic bool
+	// Unset is, for a broker config that has no value by default, the config that is in effect instead. The latter's default, in
+	// its own unit, is what Default is in this one's; what clients see is null.
+	Unset string
 	// Hidden keys are shown only where they are set; they exist for tests.
 	Hidden bool
 	// check says what is wrong with a value that is well-formed for Type; nil allows all.

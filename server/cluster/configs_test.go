@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -371,5 +372,40 @@ func TestEditDistance(t *testing.T) {
 	}
 	if editDistance(strings.Repeat("x", 1<<20), "y") != 1<<20 {
 		t.Error("a hostile name is compared")
+	}
+}
+
+// TestCleanerConfigs: they can be set, hold at once, and leave every compaction a MiB.
+func TestCleanerConfigs(t *testing.T) {
+	w := newWorld(t, 2)
+	w.config.NodeID = 1
+	effective := func() CleanerConfig { return NewResolver(w.config).CleanerConfig(w.image) }
+	if got, want := effective(), (CleanerConfig{Threads: 1, Buffer: 128 << 20, Backoff: 15 * time.Second, BytesPerSecond: math.MaxFloat64}); got != want {
+		t.Errorf("by default %+v, want %+v", got, want)
+	}
+	w.alter(onBroker, "", "log.cleaner.threads=2", "log.cleaner.backoff.ms=5", "log.cleaner.io.max.bytes.per.second=1E6", "producer.id.expiration.ms=7")
+	w.alter(onBroker, "1", "log.cleaner.dedupe.buffer.size=2097152")
+	if got, want := effective(), (CleanerConfig{Threads: 2, Buffer: 2 << 20, Backoff: 5 * time.Millisecond, BytesPerSecond: 1e6}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := NewResolver(w.config).ProducerIDExpiry(w.image); got != 7*time.Millisecond {
+		t.Errorf("producers expire after %v", got)
+	}
+	const tooSmall = "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread."
+	for _, c := range []struct{ broker, op, want string }{
+		{"", "log.cleaner.threads=0", "Invalid value 0 for configuration log.cleaner.threads: Value must be at least 1"},
+		{"", "log.cleaner.threads=x", "Invalid value x for configuration log.cleaner.threads: Not a number of type INT"},
+		{"", "log.cleaner.backoff.ms=-1", "Invalid value -1 for configuration log.cleaner.backoff.ms: Value must be at least 0"},
+		{"", "log.cleaner.dedupe.buffer.size=1000", tooSmall},
+		{"", "log.cleaner.dedupe.buffer.size=2097151", tooSmall},
+		{"2", "log.cleaner.dedupe.buffer.size=2097151", tooSmall}, // all brokers have two threads
+		{"2", "log.cleaner.threads=64", ""},
+		{"1", "log.cleaner.threads=64", tooSmall}, // it has 2 MiB
+		{"", "log.cleaner.io.max.bytes.per.second=-1", ""},
+		{"", "producer.id.expiration.ms=0", "Invalid value 0 for configuration producer.id.expiration.ms: Value must be at least 1"},
+	} {
+		if r := w.alter(onBroker, c.broker, c.op); text(r.ErrorMessage) != c.want || (r.ErrorCode == kerr.InvalidRequest.Code) != (c.want != "") {
+			t.Errorf("%s of %q: code %d, %q; want %q", c.op, c.broker, r.ErrorCode, text(r.ErrorMessage), c.want)
+		}
 	}
 }

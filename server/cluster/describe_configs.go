@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 
@@ -99,7 +100,7 @@ func describeBrokerDefaults(img *Image) []described {
 		}
 		all = append(all, described{
 			def:    def,
-			levels: []level{{name, img.BrokerConfigs[raft.NoNode][name], kmsg.ConfigSourceDynamicDefaultBrokerConfig}},
+			levels: []level{{name: name, value: img.BrokerConfigs[raft.NoNode][name], source: kmsg.ConfigSourceDynamicDefaultBrokerConfig}},
 		})
 	}
 	return all
@@ -110,6 +111,9 @@ func (c *described) answer(req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfig
 	effective := c.levels[0]
 	a.Name, a.Value, a.Source, a.ReadOnly = c.def.Name, kmsg.StringPtr(effective.value), effective.source, c.readOnly
 	a.IsDefault = effective.source == kmsg.ConfigSourceDefaultConfig
+	if a.IsDefault && c.def.Unset != "" {
+		a.Value = nil
+	}
 	a.ConfigType = c.def.Type
 	if req.IncludeDocumentation {
 		a.Documentation = kmsg.StringPtr(c.def.Doc)
@@ -121,7 +125,7 @@ func (c *described) answer(req *kmsg.DescribeConfigsRequest) kmsg.DescribeConfig
 				continue
 			}
 			s := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
-			s.Name, s.Value, s.Source = l.name, kmsg.StringPtr(l.value), l.source
+			s.Name, s.Value, s.Source = l.name, kmsg.StringPtr(cmp.Or(l.shown, l.value)), l.source
 			a.ConfigSynonyms = append(a.ConfigSynonyms, s)
 		}
 	}

@@ -23,6 +23,11 @@ func describe(w *world, version int16, kind kmsg.ConfigResourceType, name string
 	return resp.Resources[0]
 }
 
+// unsynonymous: a topic config that has no synonym while neither the topic nor a broker sets it.
+func unsynonymous(name string) bool {
+	return topicConfigs.byName[name].Broker == "" || name == "segment.ms" || name == "segment.jitter.ms"
+}
+
 func TestDescribeTopic(t *testing.T) {
 	for version := int16(1); version <= 4; version++ {
 		w := newWorld(t, 1)
@@ -33,7 +38,7 @@ func TestDescribeTopic(t *testing.T) {
 		}
 		for _, c := range r.Configs {
 			if c.Value == nil || c.ReadOnly || c.IsSensitive ||
-				len(c.ConfigSynonyms) == 0 && topicConfigs.byName[c.Name].Broker != "" {
+				(len(c.ConfigSynonyms) == 0) != unsynonymous(c.Name) {
 				t.Errorf("%+v", c)
 			}
 			if version >= 3 && (c.ConfigType == 0 || text(c.Documentation) == "") {
@@ -55,7 +60,7 @@ func TestDescribeTopic(t *testing.T) {
 		synonyms = append(synonyms, fmt.Sprintf("%s=%s/%d", s.Name, text(s.Value), s.Source))
 	}
 	if text(c.Value) != "5" || c.Source != kmsg.ConfigSourceDynamicTopicConfig || c.ConfigType != kmsg.ConfigTypeLong ||
-		fmt.Sprint(synonyms) != "[retention.ms=5/1 log.retention.ms=6/2 log.retention.ms=604800000/5]" {
+		fmt.Sprint(synonyms) != "[retention.ms=5/1 log.retention.ms=6/2 log.retention.hours=168/5]" {
 		t.Errorf("%+v, synonyms %v", c, synonyms)
 	}
 }
@@ -87,6 +92,48 @@ func TestDescribeBroker(t *testing.T) {
 	defaults := describe(w, 4, onBroker, "")
 	if len(defaults.Configs) != 1 || defaults.Configs[0].Name != "log.retention.ms" {
 		t.Errorf("all brokers: %+v", defaults.Configs)
+	}
+}
+
+// TestDescribeUnits: what Kafka can be told in several units looks as it does there (recorded from Apache Kafka 4.3.1).
+func TestDescribeUnits(t *testing.T) {
+	w := newWorld(t, 1)
+	w.config.NodeID = 1
+	w.create("t", 1, 1)
+	show := func(kind kmsg.ConfigResourceType, resource, name string) string {
+		c := describe(w, 4, kind, resource, name).Configs[0]
+		s := "null"
+		if c.Value != nil {
+			s = *c.Value
+		}
+		for _, synonym := range c.ConfigSynonyms {
+			s += fmt.Sprintf(" %v:%s=%s", synonym.Source, synonym.Name, text(synonym.Value))
+		}
+		return s
+	}
+	check := func(kind kmsg.ConfigResourceType, resource, name, want string) {
+		t.Helper()
+		if got := show(kind, resource, name); got != want {
+			t.Errorf("%s of %s: %s\nwant %s", name, resource, got, want)
+		}
+	}
+	check(onBroker, "1", "log.retention.hours", "168 DEFAULT_CONFIG:log.retention.hours=168")
+	check(onBroker, "1", "log.retention.minutes", "null")
+	check(onBroker, "1", "log.retention.ms", "null")
+	check(onBroker, "1", "log.roll.hours", "168 DEFAULT_CONFIG:log.roll.hours=168")
+	check(onBroker, "1", "log.roll.ms", "null")
+	check(onBroker, "1", "log.roll.jitter.ms", "null")
+	check(onTopic, "t", "retention.ms", "604800000")
+	check(onTopic, "t", "segment.jitter.ms", "0")
+	w.alter(onBroker, "1", "log.retention.ms=1000000")
+	const set = "1000000 DYNAMIC_BROKER_CONFIG:log.retention.ms=1000000 DEFAULT_CONFIG:log.retention.hours=168"
+	check(onBroker, "1", "log.retention.ms", set)
+	check(onBroker, "1", "log.retention.minutes", "null")
+	check(onTopic, "t", "retention.ms", set)
+	w.alter(onTopic, "t", "segment.ms=5")
+	check(onTopic, "t", "segment.ms", "5 DYNAMIC_TOPIC_CONFIG:segment.ms=5")
+	if r := w.alter(onBroker, "", "log.retention.hours=5"); text(r.ErrorMessage) != "Cannot update these configs dynamically: [log.retention.hours]" {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -33,6 +33,7 @@ func NewResolver(c *config.Config) *Resolver {
 type level struct {
 	name   string // on this level: a topic's retention.ms is log.retention.ms of the broker; empty: not shown as a synonym
 	value  string
+	shown  string // the value of the synonym, where it is in another unit
 	source kmsg.ConfigSource
 }
 
@@ -61,11 +62,11 @@ func (r *Resolver) topicLevels(img *Image, t *Topic, d *ConfigDef) []level {
 	var levels []level
 	if t != nil {
 		if v, ok := t.Configs[d.Name]; ok {
-			levels = append(levels, level{d.Name, v, kmsg.ConfigSourceDynamicTopicConfig})
+			levels = append(levels, level{name: d.Name, value: v, source: kmsg.ConfigSourceDynamicTopicConfig})
 		}
 	}
 	if d.Broker == "" {
-		return append(levels, level{"", d.Default, kmsg.ConfigSourceDefaultConfig})
+		return append(levels, level{value: d.Default, source: kmsg.ConfigSourceDefaultConfig})
 	}
 	return append(levels, r.brokerLevels(img, brokerConfigs.byName[d.Broker])...)
 }
@@ -74,15 +75,22 @@ func (r *Resolver) topicLevels(img *Image, t *Topic, d *ConfigDef) []level {
 func (r *Resolver) brokerLevels(img *Image, d *ConfigDef) []level {
 	var levels []level
 	if v, ok := img.BrokerConfigs[r.node][d.Name]; ok {
-		levels = append(levels, level{d.Name, v, kmsg.ConfigSourceDynamicBrokerConfig})
+		levels = append(levels, level{name: d.Name, value: v, source: kmsg.ConfigSourceDynamicBrokerConfig})
 	}
 	if v, ok := img.BrokerConfigs[raft.NoNode][d.Name]; ok {
-		levels = append(levels, level{d.Name, v, kmsg.ConfigSourceDynamicDefaultBrokerConfig})
+		levels = append(levels, level{name: d.Name, value: v, source: kmsg.ConfigSourceDynamicDefaultBrokerConfig})
 	}
 	if v, ok := r.static[d.Name]; ok {
-		levels = append(levels, level{d.Name, v, kmsg.ConfigSourceStaticBrokerConfig})
+		levels = append(levels, level{name: d.Name, value: v, source: kmsg.ConfigSourceStaticBrokerConfig})
 	}
-	return append(levels, level{d.Name, d.Default, kmsg.ConfigSourceDefaultConfig})
+	last := level{name: d.Name, value: d.Default, source: kmsg.ConfigSourceDefaultConfig}
+	switch {
+	case d.Unset != "" && len(levels) == 0:
+		last.name = "" // as Kafka: the synonyms of a config begin where it is set itself
+	case d.Unset != "":
+		last.name, last.shown = d.Unset, brokerConfigs.byName[d.Unset].Default
+	}
+	return append(levels, last)
 }
 
 // BrokerValue returns the effective value of a broker config of this broker, by Kafka's name. There must be such a config.
@@ -103,10 +111,10 @@ func (r *Resolver) GroupValue(img *Image, group, name string) string {
 func (r *Resolver) groupLevels(img *Image, group string, d *ConfigDef) []level {
 	var levels []level
 	if v, ok := img.GroupConfigs[group][d.Name]; ok {
-		levels = append(levels, level{d.Name, v, kmsg.ConfigSourceGroupConfig})
+		levels = append(levels, level{name: d.Name, value: v, source: kmsg.ConfigSourceGroupConfig})
 	}
 	if d.Broker == "" {
-		return append(levels, level{d.Name, d.Default, kmsg.ConfigSourceDefaultConfig})
+		return append(levels, level{name: d.Name, value: d.Default, source: kmsg.ConfigSourceDefaultConfig})
 	}
 	return append(levels, r.brokerLevels(img, brokerConfigs.byName[d.Broker])...)
 }
@@ -115,9 +123,9 @@ func (r *Resolver) groupLevels(img *Image, group string, d *ConfigDef) []level {
 func metricsLevels(img *Image, subscription string, d *ConfigDef) []level {
 	var levels []level
 	if v, ok := img.ClientMetrics[subscription][d.Name]; ok {
-		levels = append(levels, level{d.Name, v, kmsg.ConfigSourceClientMetricsConfig})
+		levels = append(levels, level{name: d.Name, value: v, source: kmsg.ConfigSourceClientMetricsConfig})
 	}
-	return append(levels, level{"", d.Default, kmsg.ConfigSourceDefaultConfig})
+	return append(levels, level{value: d.Default, source: kmsg.ConfigSourceDefaultConfig})
 }
 
 // unsetValue returns what a config is when nobody set it dynamically.

@@ -60,10 +60,16 @@ func (c Config) validate() error {
 
 // environments makes what the leaders of all shards get.
 func (c Config) environments() environments {
+	var expiration func() time.Duration
+	if c.Resolver != nil {
+		expiration = func() time.Duration { return c.Resolver.ProducerIDExpiry(c.Image()) }
+	}
 	return environments{
 		group: group.Environment{
 			Config: c.Group,
 			Topics: func() group.Topics { return topics{c.Image()} },
+
+			ProducerIDExpiration: expiration,
 			GroupConfig: func(group, name string) (string, bool) {
 				if c.Resolver != nil {
 					return c.Resolver.GroupValue(c.Image(), group, name), true

@@ -26,6 +26,8 @@ type Environment struct {
 	Config Config
 	// Topics returns the topics as they are known now.
 	Topics func() Topics
+	// ProducerIDExpiration returns what is in effect of producer.id.expiration.ms; nil: what Config says.
+	ProducerIDExpiration func() time.Duration
 	// GroupConfig returns a config that was set for a group by itself; ok is false when none was.
 	GroupConfig func(group, name string) (value string, ok bool)
 	// NewID returns a random UUID in its usual text form.

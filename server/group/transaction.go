@@ -151,7 +151,11 @@ func (g *stored) unstable(topic string, partition int32) bool {
 
 // expireProducers forgets the producers that have been silent for producer.id.expiration.ms.
 func (l *Leader) expireProducers(now time.Time) {
-	oldest := now.Add(-l.env.Config.ProducerIDExpiration).UnixMilli()
+	expiration := l.env.Config.ProducerIDExpiration
+	if l.env.ProducerIDExpiration != nil {
+		expiration = l.env.ProducerIDExpiration()
+	}
+	oldest := now.Add(-expiration).UnixMilli()
 	var records []record
 	for id, p := range sorted(l.state.producers) {
 		if len(p.open) == 0 && p.time <= oldest && l.committing[id] == 0 && l.ending[id] == 0 {

@@ -12,15 +12,8 @@ import (
 
 	"balsa/log"
 	"balsa/raft"
+	"balsa/server/cluster"
 )
-
-// CleanerConfig configures log compaction on a node.
-type CleanerConfig struct {
-	Threads        int           // log.cleaner.threads
-	Buffer         int64         // log.cleaner.dedupe.buffer.size: bytes, of all threads together
-	Backoff        time.Duration // log.cleaner.backoff.ms: the pause when there is nothing to do
-	BytesPerSecond float64       // log.cleaner.io.max.bytes.per.second, read and written; 0: no bound
-}
 
 // CleanerStats counts what compaction did on this node since it started.
 type CleanerStats struct {
@@ -34,16 +27,38 @@ type CleanerStats struct {
 
 // cleaner compacts the logs of a node's replicas, as far as their leaders decided, and decides for those that this node leads.
 type cleaner struct {
-	m    *Manager
-	wake chan struct{}
-	pace *pacer
+	m      *Manager
+	config atomic.Pointer[cluster.CleanerConfig]
+	// wake ends the worker's pause, decideNow that of the loop which decides.
+	wake, decideNow chan struct{}
+	threads         *gate
+	pace            *pacer
 
 	compactions, failures, running                              atomic.Int64
 	bytesRead, bytesWritten, freed, recordsRead, recordsRemoved atomic.Int64
 }
 
 func newCleaner(m *Manager) *cleaner {
-	return &cleaner{m: m, wake: make(chan struct{}, 1), pace: &pacer{rate: m.Cleaner.BytesPerSecond}}
+	config := m.Resolver.CleanerConfig(cluster.NewImage())
+	c := &cleaner{
+		m: m, wake: make(chan struct{}, 1), decideNow: make(chan struct{}, 1),
+		threads: newGate(config.Threads), pace: newPacer(config.BytesPerSecond),
+	}
+	c.config.Store(&config)
+	return c
+}
+
+// configure puts a configuration in force, also for compactions that are under way: how many may begin, and how fast they go on. The
+// memory of those stays what it was.
+func (c *cleaner) configure(config cluster.CleanerConfig) {
+	if config == *c.config.Load() {
+		return
+	}
+	c.config.Store(&config)
+	c.threads.resize(config.Threads)
+	c.pace.setRate(config.BytesPerSecond)
+	notify(c.wake)
+	notify(c.decideNow)
 }
 
 // CleanerStats returns what compaction did so far.
@@ -66,7 +81,7 @@ func (m *Manager) RunCleaner(ctx context.Context) {
 
 // decide looks at all partitions that this node leads, again and again.
 func (c *cleaner) decide(ctx context.Context) {
-	for c.pause(ctx, nil) {
+	for c.pause(ctx, c.decideNow) {
 		for _, r := range c.m.partitions() {
 			if err := r.partition.decideCompaction(ctx, c.m.Now(), c.m.cleanedBy); err != nil && ctx.Err() == nil {
 				c.report(r, err)
@@ -78,14 +93,12 @@ func (c *cleaner) decide(ctx context.Context) {
 // work compacts what was decided on, several logs at a time, the one with most to do first.
 func (c *cleaner) work(ctx context.Context) {
 	for {
-		due := c.due()
-		slots := make(chan struct{}, max(c.m.Cleaner.Threads, 1))
 		var wg sync.WaitGroup
 		var done atomic.Bool
-		for _, r := range due {
-			slots <- struct{}{}
+		for _, r := range c.due() {
+			c.threads.enter()
 			wg.Go(func() {
-				defer func() { <-slots }()
+				defer c.threads.leave()
 				if c.compact(ctx, r) {
 					done.Store(true)
 				}
@@ -101,9 +114,12 @@ func (c *cleaner) work(ctx context.Context) {
 	}
 }
 
+// minBackoff keeps a backoff of 0, which Kafka allows, from being a busy loop.
+const minBackoff = 10 * time.Millisecond
+
 // pause waits for the backoff to pass, or for wake; false when ctx ends.
 func (c *cleaner) pause(ctx context.Context, wake <-chan struct{}) bool {
-	timer := time.NewTimer(c.m.Cleaner.Backoff)
+	timer := time.NewTimer(max(c.config.Load().Backoff, minBackoff))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -115,11 +131,20 @@ func (c *cleaner) pause(ctx context.Context, wake <-chan struct{}) bool {
 }
 
 // noticed wakes the worker: a decision was applied.
-func (c *cleaner) noticed() {
+func (c *cleaner) noticed() { notify(c.wake) }
+
+// notify leaves a signal for one reader, if there is none yet.
+func notify(signal chan<- struct{}) {
 	select {
-	case c.wake <- struct{}{}:
+	case signal <- struct{}{}:
 	default:
 	}
+}
+
+// buffer is the memory that one compaction gets.
+func (c *cleaner) buffer() int64 {
+	config := c.config.Load()
+	return max(config.Buffer/int64(max(config.Threads, 1)), cluster.MinCleanerBuffer)
 }
 
 // due returns the replicas that were not compacted as far as was decided, the one that lags most first.
@@ -157,7 +182,7 @@ func (c *cleaner) compact(ctx context.Context, r *replica) bool {
 	defer c.running.Add(-1)
 	state := r.partition.compactionState()
 	args := log.CompactArgs{
-		To: state.to, DropTo: state.dropTo, Covered: state.index, Buffer: c.m.Cleaner.Buffer / int64(max(c.m.Cleaner.Threads, 1)),
+		To: state.to, DropTo: state.dropTo, Covered: state.index, Buffer: c.buffer(),
 		Active: r.partition.machine.activeProducers, Throttle: c.pace.wait,
 	}
 	began := c.m.Now()

@@ -392,14 +392,14 @@ func TestServeCleaned(t *testing.T) {
 }
 
 func TestPacer(t *testing.T) {
-	p := pacer{rate: 1000}
+	p := newPacer(1000)
 	now := time.Unix(100, 0)
 	for _, want := range []time.Duration{500 * time.Millisecond, time.Second} {
-		if got := p.take(500, now); got != want {
+		if got, _ := p.take(500, now); got != want {
 			t.Errorf("wait %v, want %v", got, want)
 		}
 	}
-	if got := p.take(100, now.Add(5*time.Second)); got != 100*time.Millisecond {
+	if got, _ := p.take(100, now.Add(5*time.Second)); got != 100*time.Millisecond {
 		t.Errorf("after a rest: wait %v", got)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -407,7 +407,7 @@ func TestPacer(t *testing.T) {
 	if err := p.wait(ctx, 1<<40); !errors.Is(err, context.Canceled) {
 		t.Errorf("stopped: %v", err)
 	}
-	if err := (&pacer{}).wait(context.Background(), 1<<40); err != nil {
+	if err := newPacer(0).wait(context.Background(), 1<<40); err != nil {
 		t.Error(err)
 	}
 }

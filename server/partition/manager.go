@@ -32,18 +32,16 @@ type Shards interface {
 
 // ManagerConfig is what a Manager works with. All fields but OnLeadership are required.
 type ManagerConfig struct {
-	Node             raft.NodeID
-	Dir              string // the data directory
-	FS               vfs.FS
-	Syncer           log.Syncer
-	Host             *raft.Host
-	Resolver         *cluster.Resolver
-	Shards           Shards
-	Logger           *slog.Logger
-	Now              func() time.Time
-	RetentionCheck   time.Duration // log.retention.check.interval.ms
-	ProducerIDExpiry time.Duration // producer.id.expiration.ms
-	Cleaner          CleanerConfig
+	Node           raft.NodeID
+	Dir            string // the data directory
+	FS             vfs.FS
+	Syncer         log.Syncer
+	Host           *raft.Host
+	Resolver       *cluster.Resolver
+	Shards         Shards
+	Logger         *slog.Logger
+	Now            func() time.Time
+	RetentionCheck time.Duration // log.retention.check.interval.ms
 	// Rejoining says that this node starts with nothing in a cluster that may know it: it lost its data, or it is new. Every
 	// replica that is assigned to it joins its group, until Settle.
 	Rejoining bool
@@ -176,6 +174,7 @@ func (m *Manager) Sync(image *cluster.Image) {
 		return // overtaken: an older image must not delete what a newer one brought
 	}
 	m.image.Store(image)
+	m.cleaner.configure(m.Resolver.CleanerConfig(image))
 	m.closeRemoved(image)
 	var missing []raft.GroupID
 	for id := range m.Assigned() {
@@ -267,22 +266,24 @@ func (m *Manager) Run(ctx context.Context) {
 		m.mu.RLock()
 		replicas := slices.Collect(maps.Values(m.replicas))
 		m.mu.RUnlock()
+		expiry := int64(m.Resolver.ProducerIDExpiry(m.image.Load()) / interval)
 		for _, r := range replicas {
-			if err := m.tick(r, interval, retention); err != nil && ctx.Err() == nil && !errors.Is(err, log.ErrClosed) {
+			if err := m.tick(r, expiry, retention); err != nil && ctx.Err() == nil && !errors.Is(err, log.ErrClosed) {
 				m.Logger.Error("housekeeping failed", "group", r.id, "err", err)
 			}
 		}
 	}
 }
 
-func (m *Manager) tick(r *replica, interval time.Duration, retention bool) error {
+// tick does a replica's housekeeping; expiry is after how many idle ticks producers are forgotten.
+func (m *Manager) tick(r *replica, expiry int64, retention bool) error {
 	if r.plog.Failed() != nil {
 		return nil // said when it failed
 	}
 	if r.partition == nil {
 		return r.plog.Tick(m.Now())
 	}
-	if err := r.partition.tick(m.Now(), int64(m.ProducerIDExpiry/interval)); err != nil || !retention {
+	if err := r.partition.tick(m.Now(), expiry); err != nil || !retention {
 		return err
 	}
 	r.partition.retain(m.Now())

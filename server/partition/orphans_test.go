@@ -8,6 +8,7 @@ import (
 	"balsa/log/vfs"
 	"balsa/raft"
 	"balsa/server/cluster"
+	"balsa/server/config"
 )
 
 // TestOrphansAreJudgedByTheNewestImage covers a data loss: at a start the metadata was current, but the image that the
@@ -29,7 +30,7 @@ func TestOrphansAreJudgedByTheNewestImage(t *testing.T) {
 			if err := fs.MkdirAll("data"); err != nil {
 				t.Fatal(err)
 			}
-			m, err := NewManager(ManagerConfig{Node: node, Dir: "data", FS: fs, Logger: slog.New(slog.DiscardHandler)})
+			m, err := NewManager(ManagerConfig{Node: node, Dir: "data", FS: fs, Resolver: defaults(), Logger: slog.New(slog.DiscardHandler)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,7 +54,7 @@ func TestSyncIgnoresAnOlderImage(t *testing.T) {
 	if err := fs.MkdirAll("data"); err != nil {
 		t.Fatal(err)
 	}
-	m, err := NewManager(ManagerConfig{Node: 1, Dir: "data", FS: fs, Logger: slog.New(slog.DiscardHandler)})
+	m, err := NewManager(ManagerConfig{Node: 1, Dir: "data", FS: fs, Resolver: defaults(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,4 +65,9 @@ func TestSyncIgnoresAnOlderImage(t *testing.T) {
 	if got := m.image.Load(); got != newer {
 		t.Errorf("version %d is in force, want %d", got.Version, newer.Version)
 	}
+}
+
+func defaults() *cluster.Resolver {
+	c := config.Default()
+	return cluster.NewResolver(&c)
 }

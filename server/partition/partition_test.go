@@ -64,6 +64,7 @@ func (f *fixture) advance(d time.Duration) {
 func (f *fixture) start() {
 	f.t.Helper()
 	c := config.Default()
+	c.CleanerThreads, c.CleanerBuffer, c.CleanerBackoff, c.ProducerIDExpiry = 1, 1<<20, time.Hour, time.Hour
 	host, err := raft.NewHost(raft.HostConfig{
 		Node: 1, Dir: f.dir, Logger: slog.New(slog.DiscardHandler),
 	})
@@ -74,8 +75,7 @@ func (f *fixture) start() {
 	f.manager, err = NewManager(ManagerConfig{
 		Node: 1, Dir: "data", FS: f.fs, Syncer: raft.NewSyncer(4), Host: host, Resolver: cluster.NewResolver(&c),
 		Logger: slog.New(slog.DiscardHandler), Now: f.clock, DiskFull: func() bool { return false },
-		RetentionCheck: time.Minute, ProducerIDExpiry: time.Hour,
-		Cleaner: CleanerConfig{Threads: 1, Buffer: 1 << 20, Backoff: time.Hour},
+		RetentionCheck: time.Minute,
 	})
 	if err != nil {
 		f.t.Fatal(err)
