@@ -61,6 +61,7 @@ type Options struct {
 	Syncer Syncer           // nil: one fsync per call
 	Now    func() time.Time // nil: time.Now
 	Config Config
+	Memory *Memory // for reads of compacted logs; nil: without bound
 }
 
 func (o Options) withDefaults() Options {

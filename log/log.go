@@ -52,6 +52,7 @@ type Log struct {
 	fs     vfs.FS
 	syncer Syncer
 	now    func() time.Time
+	memory *Memory
 
 	compactMu sync.Mutex // one compaction at a time; taken before all others
 

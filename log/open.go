@@ -14,7 +14,7 @@ import (
 func Open(dir string, opts Options) (*Log, Checkpoint, error) {
 	opts = opts.withDefaults()
 	dir = path.Clean(dir)
-	l := &Log{dir: dir, fs: opts.FS, syncer: opts.Syncer, now: opts.Now, config: opts.Config}
+	l := &Log{dir: dir, fs: opts.FS, syncer: opts.Syncer, now: opts.Now, config: opts.Config, memory: opts.Memory}
 	c, err := l.open()
 	if err != nil {
 		for _, s := range l.segments {

@@ -1,6 +1,7 @@
 package log
 
 import (
+	"errors"
 	"fmt"
 
 	"balsa/log/batch"
@@ -19,13 +20,15 @@ func (l *Log) Read(from, limit Offset, maxBytes int, minOne bool) (Slice, error)
 		if from < v.firstOffset() || from > v.nextOffset {
 			return Slice{}, fmt.Errorf("%w: %d, the log has %d to %d", ErrOffsetOutOfRange, from, v.firstOffset(), v.nextOffset)
 		}
-		w := window{from: from, limit: min(limit, v.nextOffset), max: int64(maxBytes), minOne: minOne}
+		w := window{from: from, limit: min(limit, v.nextOffset), max: int64(maxBytes), minOne: minOne, sift: true}
 		w.next = from
 		if from >= w.limit {
 			return Slice{NextOffset: from}, nil
 		}
 		if !l.readRecent(&w) {
-			err = l.readFiles(&v, &w)
+			if err = l.readFiles(&v, &w); errors.Is(err, errScattered) {
+				err = l.readScattered(&v, &w)
+			}
 		}
 		var s Slice
 		if err == nil {
@@ -34,7 +37,21 @@ func (l *Log) Read(from, limit Offset, maxBytes int, minOne bool) (Slice, error)
 		if err == nil || !l.changedSince(v) {
 			return s, err
 		}
+		l.memory.give(w.taken)
 	}
+}
+
+// readScattered answers from memory, or, if there is too little of it, with some of the pieces.
+func (l *Log) readScattered(v *view, w *window) error {
+	*w = window{from: w.from, limit: w.limit, max: w.max, minOne: w.minOne}
+	w.next = w.from
+	if !l.memory.take(siftBytes) {
+		return l.readFiles(v, w)
+	}
+	err := l.sifted(v, w)
+	l.memory.give(siftBytes - w.bytes)
+	w.memory, w.taken = l.memory, w.bytes
+	return err
 }
 
 // window is a read: what is wanted, and what was found so far.
@@ -43,6 +60,7 @@ type window struct {
 	from, limit Offset
 	max         int64
 	minOne      bool
+	sift        bool // give up with errScattered if there are many small pieces
 }
 
 // take adds the next batch, or says that the read is complete. Internal batches are passed over.
@@ -129,6 +147,9 @@ func (w *window) scan(x *indexView, s *segment, from indexEntry, end int64) (mor
 		if ok, err := c.load(); err != nil || !ok {
 			return err == nil, err
 		}
+		if w.scattered() {
+			return false, errScattered
+		}
 		if !w.take(s, &c.header, c.pos) {
 			return false, nil
 		}
@@ -162,7 +183,7 @@ func (w *window) jump(x *indexView, s *segment, c *cursor, slot int) (int, error
 			break
 		}
 	}
-	if n := int64(last.pos) - start; n > 0 {
+	if n := int64(last.pos) - start; n > 0 && len(w.list) < maxSpans {
 		w.add(s, start, n)
 		w.next = s.base + Offset(last.relOffset)
 		c.pos, c.offset, c.index = int64(last.pos), s.base+Offset(last.relOffset), s.baseIndex+Index(last.relIndex)

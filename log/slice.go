@@ -16,47 +16,9 @@ type Slice struct {
 	Ranges     []Range
 	Bytes      int64
 	NextOffset Offset // the offset after the last data batch in it; the offset asked for when it is empty
-}
 
-// gather copies the spans into memory, with one read for each segment: little but headers of gaps lies between them.
-func (s *spans) gather() (Slice, error) {
-	out := make([]byte, 0, s.bytes)
-	for list := s.list; len(list) > 0; {
-		n := 1
-		for n < len(list) && list[n].segment == list[0].segment {
-			n++
-		}
-		var err error
-		if out, err = gatherSegment(out, list[:n]); err != nil {
-			return Slice{}, err
-		}
-		list = list[n:]
-	}
-	return Slice{Bytes: s.bytes, NextOffset: s.next, Ranges: []Range{{File: bytes.NewReader(out), Len: s.bytes}}}, nil
-}
-
-// gatherSegment appends spans of one segment, in order.
-func gatherSegment(out []byte, list []span) ([]byte, error) {
-	if list[0].segment == nil {
-		for _, sp := range list {
-			out = append(out, sp.data...)
-		}
-		return out, nil
-	}
-	h, err := list[0].segment.data.acquire()
-	if err != nil {
-		return nil, err
-	}
-	defer h.release()
-	from, last := list[0].pos, list[len(list)-1]
-	all := make([]byte, last.pos+last.len-from)
-	if n, err := h.ReadAt(all, from); n < len(all) {
-		return nil, fmt.Errorf("read segment at byte %d: %w", from, err)
-	}
-	for _, sp := range list {
-		out = append(out, all[sp.pos-from:sp.pos-from+sp.len]...)
-	}
-	return out, nil
+	memory *Memory // what the bytes that are in no file were taken from
+	taken  int64
 }
 
 // Range is a byte range of one open file, or of memory.
@@ -98,6 +60,8 @@ func (s *Slice) Release() {
 		}
 	}
 	s.Ranges = nil
+	s.memory.give(s.taken)
+	s.taken = 0
 }
 
 // AppendTo appends the slice's bytes to dst (used where sendfile cannot be: tests, TLS, small answers). On an error dst
@@ -127,6 +91,9 @@ type spans struct {
 	bytes int64
 	next  Offset
 	last  Index
+
+	memory *Memory // see Slice
+	taken  int64
 }
 
 func (s *spans) add(seg *segment, pos, n int64) {
@@ -141,21 +108,12 @@ func (s *spans) add(seg *segment, pos, n int64) {
 	s.list = append(s.list, span{segment: seg, pos: pos, len: n})
 }
 
-const (
-	// maxSpans bounds the pieces of one read: what internal batches lie between is not contiguous.
-	maxSpans = 512
-	// gatherPiece is the average size of pieces below which they are read into memory, up to gatherBytes: compaction leaves
-	// many gaps, and one write of what lies between them is cheaper than a system call for each piece.
-	gatherPiece = 16 << 10
-	gatherBytes = 1 << 20
-)
+// maxSpans bounds the pieces of one read: what internal batches lie between is not contiguous.
+const maxSpans = 512
 
-// open opens the files. Many small pieces are read at once.
+// open opens the files.
 func (s *spans) open() (Slice, error) {
-	if n := int64(len(s.list)); n > 16 && s.bytes <= min(n*gatherPiece, gatherBytes) {
-		return s.gather()
-	}
-	out := Slice{Bytes: s.bytes, NextOffset: s.next, Ranges: make([]Range, 0, len(s.list))}
+	out := Slice{Bytes: s.bytes, NextOffset: s.next, Ranges: make([]Range, 0, len(s.list)), memory: s.memory, taken: s.taken}
 	for _, sp := range s.list {
 		if sp.segment == nil {
 			out.Ranges = append(out.Ranges, Range{File: bytes.NewReader(sp.data), Len: sp.len})

@@ -103,6 +103,9 @@ func (g *Group) resetTo(p position) error {
 	c := &g.checkpoint
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	// What was committed before may be on its way to the state machine yet, which looks at the log again for each entry.
+	g.state.mu.Lock()
+	defer g.state.mu.Unlock()
 	g.logger.Info("log restarts at the leader's log start", "index", p.index+1, "offset", p.baseOffset)
 	g.state.store.phantom.Store(max(g.state.store.phantom.Load(), uint64(g.plog.LastIndex())))
 	g.state.store.gap.Store(nil)

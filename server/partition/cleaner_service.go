@@ -24,6 +24,9 @@ var errCleaned = errors.New("malformed message about compaction")
 
 // cleanedBy asks a node up to which offset its replica is compacted.
 func (m *Manager) cleanedBy(ctx context.Context, node raft.NodeID, id raft.GroupID) (log.Offset, error) {
+	if !m.Host.Alive(node) { // asking would hold up the decisions about all other partitions
+		return 0, fmt.Errorf("ask node %d how far %s is compacted: %w", node, id, raft.ErrUnreachable)
+	}
 	ctx, cancel := context.WithTimeout(ctx, cleanedPatience)
 	defer cancel()
 	answer, err := m.Host.Call(ctx, node, CleanedService, append([]byte{cleanedVersion}, id.String()...))

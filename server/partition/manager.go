@@ -57,6 +57,7 @@ type Manager struct {
 	logsDir string
 	cleaner *cleaner
 	slots   chan struct{} // see Partition.slots
+	reads   *log.Memory   // for reads of compacted logs
 	image   atomic.Pointer[cluster.Image]
 
 	syncing sync.Mutex // one Sync at a time; guards the next two
@@ -75,6 +76,8 @@ type Manager struct {
 const (
 	// openConcurrency is how many replicas are opened at once.
 	openConcurrency = 16
+	// readMemory bounds what reads of compacted logs hold in memory on this node; beyond it they are sent piece by piece.
+	readMemory = 64 << 20
 	// tickInterval is how often replicas look at the clock, besides retention.
 	tickInterval = 5 * time.Second
 )
@@ -83,7 +86,7 @@ const (
 func NewManager(c ManagerConfig) (*Manager, error) {
 	m := &Manager{
 		ManagerConfig: c, logsDir: path.Join(c.Dir, LogsDir), replicas: map[raft.GroupID]*replica{},
-		slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		slots: make(chan struct{}, runtime.GOMAXPROCS(0)), reads: log.NewMemory(readMemory),
 		aside: map[raft.GroupID]setAside{}, asides: rand.Uint64() | 1, rejoining: c.Rejoining,
 	}
 	m.cleaner = newCleaner(m)

@@ -44,7 +44,7 @@ func (m *Manager) open(id raft.GroupID, t *cluster.Topic) (*replica, error) {
 		topic = m.Resolver.TopicConfig(m.image.Load(), t)
 		config = logConfig(topic)
 	}
-	plog, checkpoint, err := log.Open(r.dir, log.Options{FS: m.FS, Syncer: m.Syncer, Config: config, Now: m.Now})
+	plog, checkpoint, err := log.Open(r.dir, log.Options{FS: m.FS, Syncer: m.Syncer, Config: config, Now: m.Now, Memory: m.reads})
 	if err != nil {
 		return nil, fmt.Errorf("open log of %s-%d: %w", t.Name, id.Partition, err)
 	}
