@@ -190,7 +190,7 @@ func (b *fakeBroker) CommitTransactional(
 	return req.ResponseKind()
 }
 
-func (b *fakeBroker) Size() int64 { return b.fileSize }
+func (b *fakeBroker) Size(cluster.TopicID, int32) (int64, bool) { return b.fileSize, true }
 
 // serve opens a listener for b on loopback; it is shut down with the test.
 func serve(t testing.TB, b *fakeBroker, change func(*ListenerConfig)) (*Listener, string, *logs) {

@@ -55,7 +55,7 @@ func readStatus(ctx context.Context, client *kgo.Client, wantNodes int) (cluster
 		return clusterStatus{}, err
 	}
 	status := clusterStatus{
-		Cluster: metadata.Cluster, Controller: metadata.Controller, Topics: len(metadata.Topics),
+		Cluster: metadata.Cluster, Controller: metadata.Controller,
 		Troubled: []troubledPartition{}, Problems: []string{},
 	}
 	// Brokers that do not know reassignments have none.
@@ -70,11 +70,17 @@ func readStatus(ctx context.Context, client *kgo.Client, wantNodes int) (cluster
 		nodes[node.ID] = node
 	}
 	for _, topic := range metadata.Topics.Sorted() {
+		if !topic.IsInternal {
+			status.Topics++
+		}
 		for _, partition := range topic.Partitions.Sorted() {
-			status.count(partition, moves[partitionKey{partition.Topic, partition.Partition}].Adding, nodes)
+			adding := moves[partitionKey{partition.Topic, partition.Partition}].Adding
+			if !topic.IsInternal {
+				status.count(partition, nodes)
+			}
+			status.check(partition, adding)
 		}
 	}
-	status.checkHidden(ctx, kadm.NewClient(client), metadata.Topics, moves)
 	probe(ctx, client, nodes)
 	for _, node := range nodes {
 		status.Nodes = append(status.Nodes, *node)
@@ -84,8 +90,8 @@ func readStatus(ctx context.Context, client *kgo.Client, wantNodes int) (cluster
 	return status, nil
 }
 
-// count adds one partition to the sums, and to the list of the troubled if it is.
-func (s *clusterStatus) count(partition kadm.PartitionDetail, adding []int32, nodes map[int32]*nodeStatus) {
+// count adds one partition to the sums, which are of what users created.
+func (s *clusterStatus) count(partition kadm.PartitionDetail, nodes map[int32]*nodeStatus) {
 	node := func(id int32) *nodeStatus {
 		if nodes[id] == nil {
 			// A node that is down is no longer among the brokers, but its replicas still name it.
@@ -102,25 +108,6 @@ func (s *clusterStatus) count(partition kadm.PartitionDetail, adding []int32, no
 	}
 	if partition.Leader >= 0 {
 		node(partition.Leader).Leaders++
-	}
-	s.check(partition, adding)
-}
-
-// checkHidden looks at the partitions of internal topics that are not in the list of all topics: without them groups cannot work.
-func (s *clusterStatus) checkHidden(
-	ctx context.Context, admin *kadm.Client, listed kadm.TopicDetails, moves map[partitionKey]movingPartition,
-) {
-	for _, name := range internalTopics {
-		if _, counted := listed[name]; counted {
-			continue
-		}
-		hidden, err := admin.Metadata(ctx, name)
-		if err != nil || hidden.Topics[name].Err != nil {
-			continue // a cluster that has none
-		}
-		for _, partition := range hidden.Topics[name].Partitions.Sorted() {
-			s.check(partition, moves[partitionKey{name, partition.Partition}].Adding)
-		}
 	}
 }
 

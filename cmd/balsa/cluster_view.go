@@ -13,7 +13,7 @@ import (
 	"balsa/internal/balance"
 )
 
-// internalTopics are those that brokers may hide from the list of all topics and place like any other all the same.
+// internalTopics are those in which brokers keep the state of groups and transactions.
 var internalTopics = []string{"__consumer_offsets", "__transaction_state", "__share_group_state"}
 
 // partitionKey names a partition.
@@ -49,24 +49,11 @@ func viewCluster(ctx context.Context, admin *kadm.Client, request requester) (*c
 		}
 		v.brokers = append(v.brokers, broker)
 	}
-	topics := metadata.Topics
-	for _, name := range internalTopics {
-		if _, listed := topics[name]; listed {
-			continue
-		}
-		hidden, err := admin.Metadata(ctx, name)
-		if err != nil {
-			return nil, fmt.Errorf("read metadata of %s: %w", name, err)
-		}
-		if topic, ok := hidden.Topics[name]; ok && topic.Err == nil {
-			topics[name] = topic
-		}
-	}
 	moves, err := listMoves(ctx, request)
 	if err != nil {
 		return nil, err
 	}
-	v.place(topics, moves)
+	v.place(metadata.Topics, moves)
 	if err := v.addFenced(ctx, request); err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ type resourceKey struct {
 func (d *Decider) findResource(img *Image, key resourceKey) (resource, *failure) {
 	switch key.kind {
 	case kmsg.ConfigResourceTypeTopic:
-		t := img.PlacedTopic(key.name)
+		t := img.TopicsByName[key.name]
 		if key.name == "" {
 			return resource{}, failf(kerr.InvalidRequest, "Default topic resources are not allowed.")
 		}

@@ -102,7 +102,8 @@ func own[M ~map[K]V, K comparable, V any](m *M, owned *bool) {
 
 func (b *builder) topicCreated(r TopicCreated) {
 	invariant.Check(b.image.Topics[r.Topic.ID] == nil, "topic id %s created twice", r.Topic.ID)
-	invariant.Check(b.image.TopicsByName[r.Topic.Name] == nil, "topic %q created twice", r.Topic.Name)
+	named := b.image.TopicsByName[r.Topic.Name]
+	invariant.Check(named == nil || named.Internal(), "topic %q created twice", r.Topic.Name)
 	t := r.Topic
 	t.Configs = maps.Clone(t.Configs)
 	b.ownTopicConfigs[t.ID] = true
@@ -115,6 +116,9 @@ func (b *builder) topicDeleted(r TopicDeleted) {
 	delete(b.image.Topics, t.ID)
 	if b.image.TopicsByName[t.Name] == t {
 		delete(b.image.TopicsByName, t.Name)
+	}
+	if shards := b.image.Topics[CoordinatorTopic]; shards != nil && t.Name == OffsetsTopic {
+		b.nameShards(shards)
 	}
 }
 
@@ -224,9 +228,11 @@ func (b *builder) put(t *Topic) {
 		t.Configs = nil
 	}
 	b.image.Topics[t.ID] = t
-	if t.Name != "" {
-		b.image.TopicsByName[t.Name] = t
+	if t.Internal() {
+		b.nameShards(t)
+		return
 	}
+	b.image.TopicsByName[t.Name] = t
 }
 
 func (b *builder) ownTopicMaps() {

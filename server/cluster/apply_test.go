@@ -131,21 +131,43 @@ func TestApplyRefusesWhatCannotBe(t *testing.T) {
 	}
 }
 
-// TestCoordinatorTopicHasNoName: it is found by id alone, and a topic's deletion does not touch it.
-func TestCoordinatorTopicHasNoName(t *testing.T) {
+// TestCoordinatorShardsAreATopic: to clients, with an id that is not the shards' own.
+func TestCoordinatorShardsAreATopic(t *testing.T) {
 	w := newWorld(t, 3)
 	c := w.image.Topics[CoordinatorTopic]
 	if c == nil || len(c.Partitions) != CoordinatorShards {
 		t.Fatalf("coordinator shards: %+v", c)
 	}
-	if len(w.image.TopicsByName) != 0 || len(w.image.SortedTopics()) != 0 {
-		t.Errorf("topics by name: %v, want none", w.image.TopicsByName)
+	if all := w.image.SortedTopics(); len(all) != 1 || all[0] != c || w.image.TopicsByName[OffsetsTopic] != c || c.Name != OffsetsTopic {
+		t.Errorf("topics by name: %v, want the shards", w.image.TopicsByName)
+	}
+	if w.image.TopicByClientID(CoordinatorTopic) != nil || w.image.TopicByClientID(OffsetsTopicID) != c || c.ClientID() != OffsetsTopicID {
+		t.Error("clients do not know the shards by the id meant for them, or also by their own")
 	}
 	if _, ok := w.image.Partition(CoordinatorTopic, CoordinatorShards-1); !ok {
 		t.Error("the last shard is not a partition")
 	}
 	if _, ok := w.image.Partition(CoordinatorTopic, CoordinatorShards); ok {
 		t.Error("one shard too many")
+	}
+}
+
+// TestTopicOfTheSameName: what users created under the shards' name before clients could see the shards stays theirs; in whatever order a
+// snapshot has the two.
+func TestTopicOfTheSameName(t *testing.T) {
+	users := TopicCreated{Topic{ID: TopicID{7}, Name: OffsetsTopic, Partitions: []Partition{{Replicas: []raft.NodeID{1}}}}}
+	shards := TopicCreated{Topic{ID: CoordinatorTopic, Partitions: []Partition{{Replicas: []raft.NodeID{1}}}}}
+	first := NewImage().Apply(1, []Record{users, shards})
+	second := NewImage().Apply(1, []Record{shards, users})
+	if !reflect.DeepEqual(first, second) || first.TopicsByName[OffsetsTopic].ID != (TopicID{7}) {
+		t.Fatalf("%+v and %+v, want the users' topic by its name", first.TopicsByName, second.TopicsByName)
+	}
+	restored, err := RestoreImage(first.Snapshot())
+	if err != nil || !reflect.DeepEqual(restored, first) {
+		t.Fatalf("%v: restored %+v, want %+v", err, restored, first)
+	}
+	if after := first.Apply(2, []Record{TopicDeleted{ID: TopicID{7}}}); after.TopicsByName[OffsetsTopic] != after.Topics[CoordinatorTopic] {
+		t.Error("the shards cannot be found after the users' topic is gone")
 	}
 }
 

@@ -49,6 +49,9 @@ func (d *Decider) morePartitions(img *Image, l loads, t *kmsg.CreatePartitionsRe
 	if topic == nil {
 		return PartitionsAdded{}, failf(kerr.UnknownTopicOrPartition, "This server does not host this topic-partition.")
 	}
+	if topic.Internal() {
+		return PartitionsAdded{}, internalTopic(topic)
+	}
 	have, want := len(topic.Partitions), int(t.Count)
 	more := want - have
 	switch {

@@ -63,7 +63,7 @@ func (d *Decider) newTopic(c *creation, t *kmsg.CreateTopicsRequestTopic) (*Topi
 	if f := checkTopicName(t.Topic); f != nil {
 		return nil, f
 	}
-	if img.PlacedTopic(t.Topic) != nil {
+	if img.TopicsByName[t.Topic] != nil {
 		return nil, failf(kerr.TopicAlreadyExists, "Topic '%s' already exists.", t.Topic)
 	}
 	if other := c.names.find(t.Topic); other != "" {

@@ -46,15 +46,12 @@ func countDeletes(img *Image, wanted []kmsg.DeleteTopicsRequestTopic) map[TopicI
 	return n
 }
 
-// wantedTopic finds a topic by name, or by id when there is no name. Clients cannot name the coordinator shards.
+// wantedTopic finds a topic by name, or by id when there is no name.
 func wantedTopic(img *Image, w kmsg.DeleteTopicsRequestTopic) *Topic {
-	switch {
-	case w.Topic != nil:
+	if w.Topic != nil {
 		return img.TopicsByName[*w.Topic]
-	case w.TopicID == CoordinatorTopic:
-		return nil
 	}
-	return img.Topics[w.TopicID]
+	return img.TopicByClientID(w.TopicID)
 }
 
 func (d *Decider) deletable(img *Image, version int16, w *kmsg.DeleteTopicsRequestTopic) (TopicID, *failure) {
@@ -73,6 +70,8 @@ func (d *Decider) deletable(img *Image, version int16, w *kmsg.DeleteTopicsReque
 		return TopicID{}, failf(kerr.UnknownTopicID, "This server does not host this topic ID.")
 	case t == nil:
 		return TopicID{}, failf(kerr.UnknownTopicOrPartition, "This server does not host this topic-partition.")
+	case t.Internal():
+		return TopicID{}, internalTopic(t)
 	}
 	return t.ID, nil
 }

@@ -48,7 +48,7 @@ func (r *Resolver) describe(img *Image, asked *kmsg.DescribeConfigsRequestResour
 		if f := checkTopicName(asked.ResourceName); f != nil {
 			return nil, f
 		}
-		t := img.PlacedTopic(asked.ResourceName)
+		t := img.TopicsByName[asked.ResourceName]
 		if t == nil {
 			return nil, failf(kerr.UnknownTopicOrPartition, "This server does not host this topic-partition.")
 		}

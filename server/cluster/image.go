@@ -19,8 +19,8 @@ import (
 // TopicID is a topic's UUID.
 type TopicID [16]byte
 
-// CoordinatorTopic is the reserved id under which the coordinator shards are placed like partitions. It has no name and
-// is never shown to clients.
+// CoordinatorTopic is the reserved id under which the coordinator shards are placed like partitions. Clients see them as OffsetsTopic,
+// with another id.
 var CoordinatorTopic = TopicID{15: 1}
 
 // CoordinatorShards is the number of coordinator shards: the partitions of CoordinatorTopic. Groups and transactional ids
@@ -62,7 +62,7 @@ type Image struct {
 	ClusterID     string
 	Brokers       map[raft.NodeID]Broker
 	Topics        map[TopicID]*Topic
-	TopicsByName  map[string]*Topic                 // without CoordinatorTopic
+	TopicsByName  map[string]*Topic                 // with OffsetsTopic
 	BrokerConfigs map[raft.NodeID]map[string]string // raft.NoNode: cluster-wide defaults
 	GroupConfigs  map[string]map[string]string
 	ClientMetrics map[string]map[string]string // configs of subscriptions to clients' metrics (KIP-714)
@@ -103,7 +103,7 @@ func (img *Image) SortedBrokers() []Broker {
 	return slices.SortedFunc(maps.Values(img.Brokers), func(a, b Broker) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-// SortedTopics returns the topics that clients may see, by name.
+// SortedTopics returns the topics that clients see, internal ones included, by name.
 func (img *Image) SortedTopics() []*Topic {
 	return slices.SortedFunc(maps.Values(img.TopicsByName), func(a, b *Topic) int { return strings.Compare(a.Name, b.Name) })
 }

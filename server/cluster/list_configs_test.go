@@ -21,8 +21,8 @@ func TestListConfigResources(t *testing.T) {
 		code    int16
 	}{
 		{0, nil, "[{m 16}]", 0},
-		{1, nil, "[{g 32} {m 16} {1 8} {2 8} {1 4} {2 4} {a 2} {b 2}]", 0},
-		{1, []int8{2, 32, 2}, "[{g 32} {a 2} {b 2}]", 0},
+		{1, nil, "[{g 32} {m 16} {1 8} {2 8} {1 4} {2 4} {__consumer_offsets 2} {a 2} {b 2}]", 0},
+		{1, []int8{2, 32, 2}, "[{g 32} {__consumer_offsets 2} {a 2} {b 2}]", 0},
 		{1, []int8{99}, "[]", kerr.UnsupportedVersion.Code},
 	} {
 		req := kmsg.NewPtrListConfigResourcesRequest()

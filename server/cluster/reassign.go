@@ -9,34 +9,6 @@ import (
 	"balsa/raft"
 )
 
-// KafkaOffsetsTopic is the name under which clients see the coordinator shards: Kafka keeps there what the shards keep here. It
-// can be described and reassigned by name; there is nothing to read in it.
-const KafkaOffsetsTopic = "__consumer_offsets"
-
-// PlacedTopic returns a topic by name, the coordinator shards under KafkaOffsetsTopic; nil when there is none.
-func (img *Image) PlacedTopic(name string) *Topic {
-	if t := img.TopicsByName[name]; t != nil || name != KafkaOffsetsTopic {
-		return t
-	}
-	return img.Topics[CoordinatorTopic]
-}
-
-// topicCheck returns what checks the configs of a topic. Of the coordinator shards only those can be set that reassignment tools set on
-// whatever they move; how a coordinator keeps its log is not for clients to choose.
-func topicCheck(t *Topic) func(map[string]string) *failure {
-	if t.ID != CoordinatorTopic {
-		return checkTopicConfigs
-	}
-	return func(configs map[string]string) *failure {
-		for _, name := range sortedKeys(configs) {
-			if name != "leader.replication.throttled.replicas" && name != "follower.replication.throttled.replicas" {
-				return failf(kerr.InvalidConfig, "%s of %s cannot be changed: the coordinators do not keep their state in a topic.", name, KafkaOffsetsTopic)
-			}
-		}
-		return checkTopicConfigs(configs)
-	}
-}
-
 // alterPartitionReassignments answers AlterPartitionReassignments (KIP-455). Each partition succeeds or fails by itself; one that is
 // named twice is changed twice, as in Kafka.
 func (d *Decider) alterPartitionReassignments(img *Image, req *kmsg.AlterPartitionAssignmentsRequest) Decision {
@@ -68,7 +40,7 @@ func (d *Decider) alterPartitionReassignments(img *Image, req *kmsg.AlterPartiti
 // reassigned returns the record that leads a partition to replicas, or back with replicas nil; no record if it is on its way there
 // already.
 func (d *Decider) reassigned(img *Image, name string, number int32, replicas []int32, mayResize bool) (*PartitionChanged, *failure) {
-	topic := img.PlacedTopic(name)
+	topic := img.TopicsByName[name]
 	if topic == nil {
 		return nil, failf(kerr.UnknownTopicOrPartition, "Unable to find a topic named %s.", name)
 	}

@@ -169,21 +169,21 @@ func TestCompletionRefused(t *testing.T) {
 func TestReassignmentOfTheShards(t *testing.T) {
 	w := newWorld(t, 3)
 	w.register(4, "")
-	if code, message := w.reassign(reassignment(KafkaOffsetsTopic, 3, 4, 1, 2)); code != 0 {
+	if code, message := w.reassign(reassignment(OffsetsTopic, 3, 4, 1, 2)); code != 0 {
 		t.Fatalf("code %d, %s", code, message)
 	}
 	if p, _ := w.image.Partition(CoordinatorTopic, 3); !slices.Contains(p.Adding, 4) {
 		t.Errorf("shard 3: %+v", p)
 	}
-	if r := w.tryCreate(topicRequest(KafkaOffsetsTopic, 1, 1)); r.ErrorCode != kerr.TopicAlreadyExists.Code {
+	if r := w.tryCreate(topicRequest(OffsetsTopic, 1, 1)); r.ErrorCode != kerr.TopicAlreadyExists.Code {
 		t.Errorf("a topic of that name: code %d", r.ErrorCode)
 	}
 	// kafka-reassign-partitions sets and removes a throttle on whatever it moves.
 	for op, code := range map[string]int16{
 		"leader.replication.throttled.replicas=3:1": 0, "-follower.replication.throttled.replicas": 0, "-leader.replication.throttled.replicas": 0,
-		"retention.ms=1": kerr.InvalidConfig.Code, "cleanup.policy=delete": kerr.InvalidConfig.Code,
+		"cleanup.policy=compact": 0, "-cleanup.policy": 0, "retention.ms=1": kerr.InvalidConfig.Code, "cleanup.policy=delete": kerr.InvalidConfig.Code,
 	} {
-		if r := w.alter(onTopic, KafkaOffsetsTopic, op); r.ErrorCode != code {
+		if r := w.alter(onTopic, OffsetsTopic, op); r.ErrorCode != code {
 			t.Errorf("%s: code %d, want %d", op, r.ErrorCode, code)
 		}
 	}

@@ -63,6 +63,8 @@ func (r *Resolver) topicLevels(img *Image, t *Topic, d *ConfigDef) []level {
 	if t != nil {
 		if v, ok := t.Configs[d.Name]; ok {
 			levels = append(levels, level{name: d.Name, value: v, source: kmsg.ConfigSourceDynamicTopicConfig})
+		} else if v, ok := offsetsTopicConfig(d.Name); ok && t.Internal() {
+			levels = append(levels, level{name: d.Name, value: v, source: kmsg.ConfigSourceDynamicTopicConfig})
 		}
 	}
 	if d.Broker == "" {

@@ -47,8 +47,11 @@ func (img *Image) records() []Record {
 		records = append(records, BrokerRegistered{b})
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(img.Topics), TopicID.Compare) {
-		t := img.Topics[id]
-		records = append(records, TopicCreated{*t})
+		t := *img.Topics[id]
+		if t.Internal() {
+			t.Name = "" // that clients find it under a name is no fact of the log
+		}
+		records = append(records, TopicCreated{t})
 		for i, p := range t.Partitions {
 			if p.Epoch > 0 {
 				records = append(records, PartitionChanged{Topic: id, Number: int32(i), Partition: p})

@@ -209,7 +209,7 @@ func TestCreateTopicsInOneRequest(t *testing.T) {
 	if fmt.Sprint(got) != want {
 		t.Errorf("answers %v, want %s", got, want)
 	}
-	if n := len(w.image.TopicsByName); n != 3 {
+	if n := len(w.image.TopicsByName) - 1; n != 3 {
 		t.Errorf("%d topics, want 3", n)
 	}
 }
@@ -258,6 +258,8 @@ func TestDeleteTopics(t *testing.T) {
 		{"both", []kmsg.DeleteTopicsRequestTopic{both}, []int16{kerr.InvalidRequest.Code}, 3},
 		{"unknown", []kmsg.DeleteTopicsRequestTopic{name("x"), id(TopicID{5})}, []int16{kerr.UnknownTopicOrPartition.Code, kerr.UnknownTopicID.Code}, 3},
 		{"shards", []kmsg.DeleteTopicsRequestTopic{id(CoordinatorTopic), name("")}, []int16{kerr.UnknownTopicID.Code, kerr.UnknownTopicOrPartition.Code}, 3},
+		{"internal", []kmsg.DeleteTopicsRequestTopic{id(OffsetsTopicID)}, []int16{kerr.InvalidTopicException.Code}, 3},
+		{"internal by name", []kmsg.DeleteTopicsRequestTopic{name(OffsetsTopic)}, []int16{kerr.InvalidTopicException.Code}, 3},
 		{"twice", []kmsg.DeleteTopicsRequestTopic{name("a"), id(a.ID), id(c.ID)}, []int16{kerr.InvalidRequest.Code, kerr.InvalidRequest.Code, 0}, 2},
 		{"name and id", []kmsg.DeleteTopicsRequestTopic{name("a"), id(b.ID)}, []int16{0, 0}, 0},
 	} {
@@ -272,8 +274,8 @@ func TestDeleteTopics(t *testing.T) {
 				t.Errorf("%s, topic %d: deleted %q with id %v, want both", tc.what, i, text(r.Topic), r.TopicID)
 			}
 		}
-		if len(w.image.TopicsByName) != tc.left || len(w.image.Topics) != tc.left+1 {
-			t.Errorf("%s: %d topics are left, want %d", tc.what, len(w.image.TopicsByName), tc.left)
+		if len(w.image.TopicsByName) != tc.left+1 || len(w.image.Topics) != tc.left+1 {
+			t.Errorf("%s: %d topics are left, want %d", tc.what, len(w.image.TopicsByName)-1, tc.left)
 		}
 	}
 }

@@ -150,8 +150,11 @@ func (h *Host) addToTransaction(
 		for _, p := range t.Partitions {
 			tp, ok := namedPartition(image, t.Topic, p)
 			err := kerr.OperationNotAttempted
-			if !ok {
+			switch {
+			case !ok:
 				err, missing = kerr.UnknownTopicOrPartition, true
+			case tp.Topic == cluster.CoordinatorTopic:
+				err, missing = kerr.InvalidTopicException, true // AddOffsetsToTxn adds those
 			}
 			add.Partitions, unknown = append(add.Partitions, tp), append(unknown, err)
 		}

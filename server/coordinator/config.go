@@ -90,15 +90,8 @@ func (c Config) environments() environments {
 	}
 }
 
-// OffsetsTopic is the name by which clients know the coordinator shards as partitions of a transaction: that of Kafka's
-// internal topic for committed offsets. No topic has it.
-const OffsetsTopic = "__consumer_offsets"
-
 // topicName returns the name of a topic as partitions of a transaction are shown.
 func topicName(image *cluster.Image, id cluster.TopicID) (string, bool) {
-	if id == cluster.CoordinatorTopic {
-		return OffsetsTopic, true
-	}
 	t := image.Topics[id]
 	if t == nil {
 		return "", false
@@ -106,7 +99,7 @@ func topicName(image *cluster.Image, id cluster.TopicID) (string, bool) {
 	return t.Name, true
 }
 
-// topics shows an image as the group package wants it.
+// topics shows an image as the group package wants it, with the ids that clients know.
 type topics struct{ image *cluster.Image }
 
 func (t topics) ByName(name string) (id [16]byte, partitions int32, ok bool) {
@@ -114,12 +107,12 @@ func (t topics) ByName(name string) (id [16]byte, partitions int32, ok bool) {
 	if topic == nil {
 		return id, 0, false
 	}
-	return topic.ID, int32(len(topic.Partitions)), true
+	return topic.ClientID(), int32(len(topic.Partitions)), true
 }
 
 func (t topics) ByID(id [16]byte) (name string, partitions int32, ok bool) {
-	topic := t.image.Topics[id]
-	if topic == nil || topic.Name == "" {
+	topic := t.image.TopicByClientID(id)
+	if topic == nil {
 		return "", 0, false
 	}
 	return topic.Name, int32(len(topic.Partitions)), true

@@ -195,7 +195,7 @@ func (c *testCluster) complete(ctx context.Context, _ raft.NodeID, completion tx
 func newTestCluster(t *testing.T, nodes, shards int) *testCluster {
 	c := &testCluster{t: t, hosts: map[raft.NodeID]*Host{}}
 	topic := &cluster.Topic{ID: cluster.TopicID{9}, Name: "t", Partitions: make([]cluster.Partition, 3)}
-	coordinators := &cluster.Topic{ID: cluster.CoordinatorTopic, Partitions: make([]cluster.Partition, shards)}
+	coordinators := &cluster.Topic{ID: cluster.CoordinatorTopic, Name: cluster.OffsetsTopic, Partitions: make([]cluster.Partition, shards)}
 	c.image = &cluster.Image{
 		Version:      1,
 		Topics:       map[cluster.TopicID]*cluster.Topic{topic.ID: topic, coordinators.ID: coordinators},

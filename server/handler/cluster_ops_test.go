@@ -124,7 +124,7 @@ func TestListPartitionReassignments(t *testing.T) {
 		ask  []kmsg.ListPartitionReassignmentsRequestTopic
 		want string
 	}{
-		{"all", nil, "t/0 [1 3 2 4] +[3 4] -[2 4]; __consumer_offsets/5 [3 2 1] +[3] -[1]"},
+		{"all", nil, "__consumer_offsets/5 [3 2 1] +[3] -[1]; t/0 [1 3 2 4] +[3 4] -[2 4]"},
 		{"nothing", []kmsg.ListPartitionReassignmentsRequestTopic{}, ""},
 		{"named", []kmsg.ListPartitionReassignmentsRequestTopic{
 			{Topic: "nope", Partitions: []int32{0}}, {Topic: "t"}, {Topic: "t", Partitions: []int32{1, 9, -1, 0}}, {Topic: "far", Partitions: []int32{0}},
@@ -171,24 +171,24 @@ func TestNewReplicasAreNotInSync(t *testing.T) {
 	}
 }
 
-// TestShardsByName: who asks for Kafka's topic of offsets by name learns where the coordinators are; the list of all topics is without it.
+// TestShardsByName: who asks for Kafka's topic of offsets, or for all topics, learns where the coordinators are.
 func TestShardsByName(t *testing.T) {
 	w := newWorld(t)
 	w.placeShards()
 	req := kmsg.NewPtrMetadataRequest()
 	req.Version = 12
 	rt := kmsg.NewMetadataRequestTopic()
-	rt.Topic = kmsg.StringPtr(cluster.KafkaOffsetsTopic)
+	rt.Topic = kmsg.StringPtr(cluster.OffsetsTopic)
 	req.Topics = append(req.Topics, rt)
 	topic := ask[*kmsg.MetadataResponse](w, req).Topics[0]
-	if topic.ErrorCode != 0 || !topic.IsInternal || *topic.Topic != cluster.KafkaOffsetsTopic || len(topic.Partitions) != 16 ||
-		topic.TopicID != [16]byte{} || topic.Partitions[3].Leader != 2 {
+	if topic.ErrorCode != 0 || !topic.IsInternal || *topic.Topic != cluster.OffsetsTopic || len(topic.Partitions) != 16 ||
+		topic.TopicID != cluster.OffsetsTopicID || topic.Partitions[3].Leader != 2 {
 		t.Errorf("%+v", topic)
 	}
 	req.Topics = nil
 	for _, topic := range ask[*kmsg.MetadataResponse](w, req).Topics {
-		if *topic.Topic == cluster.KafkaOffsetsTopic || *topic.Topic == "" {
-			t.Error("the shards are among all topics")
+		if internal := *topic.Topic == cluster.OffsetsTopic; topic.IsInternal != internal || (topic.TopicID == cluster.OffsetsTopicID) != internal {
+			t.Errorf("among all topics: %+v", topic)
 		}
 	}
 }
@@ -202,12 +202,12 @@ func TestDescribeTopicPartitions(t *testing.T) {
 		cursor string // topic/partition
 		want   string // topic:code[partitions] ... > cursor
 	}{
-		{"all", "", 10, "", "far:0[0] lost:0[0] t:0[0 1]"},
+		{"all", "", 20, "", "__consumer_offsets:0[0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15] far:0[0] lost:0[0] t:0[0 1]"},
 		{"by name, in order", "t nope far bad*name", 10, "", "bad*name:17[] far:0[0] nope:3[] t:0[0 1]"},
 		{"twice", "t t", 10, "", "t:0[0 1]"},
-		{"limit", "", 3, "", "far:0[0] lost:0[0] t:0[0] > t/1"},
-		{"limit at the end of a topic", "", 2, "", "far:0[0] lost:0[0] > t/0"},
-		{"exactly all", "", 4, "", "far:0[0] lost:0[0] t:0[0 1]"},
+		{"limit", "far lost t", 3, "", "far:0[0] lost:0[0] t:0[0] > t/1"},
+		{"limit at the end of a topic", "far lost t", 2, "", "far:0[0] lost:0[0] > t/0"},
+		{"exactly all", "far lost t", 4, "", "far:0[0] lost:0[0] t:0[0 1]"},
 		{"limit 0", "t", 0, "", "t:0[0] > t/1"},
 		{"limit -1", "t", -1, "", "t:0[0] > t/1"},
 		{"cursor", "t", 10, "t/1", "t:0[1]"},

@@ -51,7 +51,7 @@ func (b *Broker) deleteTopics(ctx context.Context, client Client, req *kmsg.Dele
 
 // deletedPartitions returns how many partitions go with a topic, which is named or identified.
 func deletedPartitions(img *cluster.Image, name *string, id cluster.TopicID) int {
-	t := img.Topics[id]
+	t := img.TopicByClientID(id)
 	if name != nil {
 		t = img.TopicsByName[*name]
 	}

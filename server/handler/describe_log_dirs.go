@@ -51,12 +51,12 @@ func (b *Broker) appendSizes(
 		if p < 0 || int(p) >= len(t.Partitions) || !slices.Contains(t.Partitions[p].Replicas, b.Node) {
 			continue
 		}
-		replica, err := b.replica(t, p)
-		if err != nil {
+		size, ok := b.Partitions.Size(t.ID, p)
+		if !ok {
 			continue
 		}
 		sp := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
-		sp.Partition, sp.Size = p, replica.Size()
+		sp.Partition, sp.Size = p, size
 		st.Partitions = append(st.Partitions, sp)
 	}
 	if len(st.Partitions) == 0 {

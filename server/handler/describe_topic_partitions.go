@@ -37,7 +37,7 @@ func (b *Broker) describeTopicPartitions(_ context.Context, _ Client, req *kmsg.
 		if req.Cursor != nil && req.Cursor.Topic == name {
 			first = req.Cursor.Partition
 		}
-		t := img.PlacedTopic(name)
+		t := img.TopicsByName[name]
 		if t == nil {
 			// Only those that were asked for can be missing, and they take no room.
 			resp.Topics = append(resp.Topics, noTopic(name, missing(name), topicOperations))
@@ -47,7 +47,7 @@ func (b *Broker) describeTopicPartitions(_ context.Context, _ Client, req *kmsg.
 			resp.NextCursor = cursor(name, 0)
 			break
 		}
-		described, end := b.describedTopic(img, t, name, first, left)
+		described, end := b.describedTopic(img, t, first, left)
 		resp.Topics = append(resp.Topics, described)
 		left -= len(described.Partitions)
 		if int(end) < len(t.Partitions) {
@@ -103,13 +103,10 @@ func noTopic(name string, err *kerr.Error, operations int32) kmsg.DescribeTopicP
 
 // describedTopic describes up to `most` partitions of a topic from first on, and returns the number of the one after.
 func (b *Broker) describedTopic(
-	img *cluster.Image, t *cluster.Topic, name string, first int32, most int,
+	img *cluster.Image, t *cluster.Topic, first int32, most int,
 ) (answer kmsg.DescribeTopicPartitionsResponseTopic, end int32) {
 	answer = kmsg.NewDescribeTopicPartitionsResponseTopic()
-	answer.Topic, answer.TopicID, answer.AuthorizedOperations = &name, t.ID, topicOperations
-	if t.ID == cluster.CoordinatorTopic {
-		answer.TopicID, answer.IsInternal = [16]byte{}, true
-	}
+	answer.Topic, answer.TopicID, answer.IsInternal, answer.AuthorizedOperations = &t.Name, t.ClientID(), t.Internal(), topicOperations
 	first = min(first, int32(len(t.Partitions)))
 	end = int32(min(len(t.Partitions), int(first)+most))
 	answer.Partitions = make([]kmsg.DescribeTopicPartitionsResponseTopicPartition, 0, end-first)

@@ -57,19 +57,10 @@ type electionKey struct {
 // allPartitions names everything that has a leader, the coordinator shards included.
 func allPartitions(img *cluster.Image) []kmsg.ElectLeadersRequestTopic {
 	var all []kmsg.ElectLeadersRequestTopic
-	name := func(t *cluster.Topic, name string) {
-		rt := kmsg.NewElectLeadersRequestTopic()
-		rt.Topic = name
-		for i := range t.Partitions {
-			rt.Partitions = append(rt.Partitions, int32(i))
-		}
-		all = append(all, rt)
-	}
 	for _, t := range img.SortedTopics() {
-		name(t, t.Name)
-	}
-	if shards := img.Topics[cluster.CoordinatorTopic]; shards != nil {
-		name(shards, cluster.KafkaOffsetsTopic)
+		rt := kmsg.NewElectLeadersRequestTopic()
+		rt.Topic, rt.Partitions = t.Name, everyPartition(t)
+		all = append(all, rt)
 	}
 	return all
 }
@@ -80,7 +71,7 @@ func (b *Broker) elect(ctx context.Context, img *cluster.Image, kind int8, wante
 	var due []cluster.TopicPartition
 	var keys []electionKey
 	for _, rt := range wanted {
-		t := img.PlacedTopic(rt.Topic)
+		t := img.TopicsByName[rt.Topic]
 		for _, number := range rt.Partitions {
 			key := electionKey{rt.Topic, number}
 			if _, twice := outcomes[key]; twice {

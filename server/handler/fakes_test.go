@@ -69,11 +69,11 @@ func newWorld(t testing.TB) *world {
 	w.addTopic("t", idT, 2, 1)
 	w.addTopic("far", idFar, 1, 2)
 	w.addTopic("lost", idLost, 1, 3)
-	shards := &cluster.Topic{ID: cluster.CoordinatorTopic, Partitions: make([]cluster.Partition, 16)}
+	shards := &cluster.Topic{ID: cluster.CoordinatorTopic, Name: cluster.OffsetsTopic, Partitions: make([]cluster.Partition, 16)}
 	for i := range shards.Partitions {
 		shards.Partitions[i].Replicas = []raft.NodeID{2, 1}
 	}
-	w.image.Topics[cluster.CoordinatorTopic] = shards
+	w.image.Topics[cluster.CoordinatorTopic], w.image.TopicsByName[cluster.OffsetsTopic] = shards, shards
 	w.leaders[replicaKey{cluster.CoordinatorTopic, 7}] = raft.Leadership{Leader: 2, Epoch: 4}
 	w.broker = &Broker{
 		Node: 1, Metadata: w, Controller: w, Coordinator: w, ProducerIDs: w, Markers: w, Partitions: w,
@@ -406,7 +406,9 @@ func (r *fakeReplica) DeleteRecords(_ context.Context, before log.Offset) (log.O
 	return before, r.deleteErr
 }
 
-func (r *fakeReplica) Size() int64 { return 123 }
+func (w *world) Size(topic cluster.TopicID, p int32) (int64, bool) {
+	return 123, w.replicas[replicaKey{topic, p}] != nil
+}
 
 type fakeAppend struct {
 	base log.Offset

@@ -17,16 +17,13 @@ func (b *Broker) listPartitionReassignments(_ context.Context, _ Client, req *km
 	img := b.Metadata.Image()
 	if req.Topics == nil {
 		for _, t := range img.SortedTopics() {
-			resp.Topics = appendReassignments(resp.Topics, t, t.Name, everyPartition(t))
-		}
-		if shards := img.Topics[cluster.CoordinatorTopic]; shards != nil {
-			resp.Topics = appendReassignments(resp.Topics, shards, cluster.KafkaOffsetsTopic, everyPartition(shards))
+			resp.Topics = appendReassignments(resp.Topics, t, everyPartition(t))
 		}
 		return resp
 	}
 	for _, rt := range req.Topics {
-		if t := img.PlacedTopic(rt.Topic); t != nil {
-			resp.Topics = appendReassignments(resp.Topics, t, rt.Topic, rt.Partitions)
+		if t := img.TopicsByName[rt.Topic]; t != nil {
+			resp.Topics = appendReassignments(resp.Topics, t, rt.Partitions)
 		}
 	}
 	return resp
@@ -42,10 +39,10 @@ func everyPartition(t *cluster.Topic) []int32 {
 
 // appendReassignments adds those of some partitions of a topic that are being reassigned.
 func appendReassignments(
-	topics []kmsg.ListPartitionReassignmentsResponseTopic, t *cluster.Topic, name string, partitions []int32,
+	topics []kmsg.ListPartitionReassignmentsResponseTopic, t *cluster.Topic, partitions []int32,
 ) []kmsg.ListPartitionReassignmentsResponseTopic {
 	answer := kmsg.NewListPartitionReassignmentsResponseTopic()
-	answer.Topic = name
+	answer.Topic = t.Name
 	for _, number := range partitions {
 		if number < 0 || int(number) >= len(t.Partitions) {
 			continue

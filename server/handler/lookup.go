@@ -10,15 +10,15 @@ import (
 
 // topicNamed returns a topic by name; UnknownTopicOrPartition.
 func topicNamed(img *cluster.Image, name string) (*cluster.Topic, error) {
-	if t := img.TopicsByName[name]; t != nil && t.ID != cluster.CoordinatorTopic {
+	if t := img.TopicsByName[name]; t != nil {
 		return t, nil
 	}
 	return nil, kerr.UnknownTopicOrPartition
 }
 
-// topicWithID returns a topic by id; UnknownTopicID. The coordinator shards are not a topic to clients.
+// topicWithID returns a topic by the id that clients know; UnknownTopicID.
 func topicWithID(img *cluster.Image, id cluster.TopicID) (*cluster.Topic, error) {
-	if t := img.Topics[id]; t != nil && id != cluster.CoordinatorTopic {
+	if t := img.TopicByClientID(id); t != nil {
 		return t, nil
 	}
 	return nil, kerr.UnknownTopicID
@@ -28,6 +28,9 @@ func topicWithID(img *cluster.Image, id cluster.TopicID) (*cluster.Topic, error)
 func (b *Broker) replica(t *cluster.Topic, partition int32) (Replica, error) {
 	if partition < 0 || int(partition) >= len(t.Partitions) {
 		return nil, kerr.UnknownTopicOrPartition
+	}
+	if t.Internal() {
+		return internalReplica{b, t, partition}, nil
 	}
 	return b.Partitions.Get(t.ID, partition)
 }

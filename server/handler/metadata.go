@@ -91,9 +91,7 @@ func (b *Broker) requestedTopic(
 	case asked.Topic == nil:
 		err = kerr.InvalidRequest
 	default:
-		if t, err = topicNamed(img, *asked.Topic); err != nil && *asked.Topic == cluster.KafkaOffsetsTopic && img.Topics[cluster.CoordinatorTopic] != nil {
-			return b.metadataShards(img, req)
-		} else if err != nil {
+		if t, err = topicNamed(img, *asked.Topic); err != nil {
 			if bad := cluster.ValidateTopicName(*asked.Topic); bad != nil {
 				err = bad
 			} else if why := failed[*asked.Topic]; why != nil {
@@ -116,7 +114,7 @@ func (b *Broker) requestedTopic(
 
 func (b *Broker) metadataTopic(img *cluster.Image, t *cluster.Topic, req *kmsg.MetadataRequest) kmsg.MetadataResponseTopic {
 	mt := kmsg.NewMetadataResponseTopic()
-	mt.Topic, mt.TopicID = &t.Name, t.ID
+	mt.Topic, mt.TopicID, mt.IsInternal = &t.Name, t.ClientID(), t.Internal()
 	mt.AuthorizedOperations = operationsOmitted
 	if req.IncludeTopicAuthorizedOperations {
 		mt.AuthorizedOperations = topicOperations
@@ -160,14 +158,6 @@ func (b *Broker) metadataPartition(img *cluster.Image, t *cluster.Topic, partiti
 		mp.Leader = int32(raft.NoNode)
 	}
 	return mp
-}
-
-// metadataShards describes the coordinator shards to who asks for Kafka's topic of offsets by name: reassignment tools do. It has no
-// id and is not in the list of all topics, because there is nothing in it to read.
-func (b *Broker) metadataShards(img *cluster.Image, req *kmsg.MetadataRequest) kmsg.MetadataResponseTopic {
-	mt := b.metadataTopic(img, img.Topics[cluster.CoordinatorTopic], req)
-	mt.Topic, mt.TopicID, mt.IsInternal = kmsg.StringPtr(cluster.KafkaOffsetsTopic), [16]byte{}, true
-	return mt
 }
 
 // createMissing creates the named topics that do not exist, with the broker's defaults, and says which it could not.

@@ -79,7 +79,7 @@ func TestMetadataLeavesOutReplicasOutOfService(t *testing.T) {
 
 func TestMetadataAllOrNone(t *testing.T) {
 	w := newWorld(t)
-	all := "far lost t"
+	all := "__consumer_offsets far lost t"
 	for _, test := range []struct {
 		version int16
 		null    bool
@@ -122,7 +122,8 @@ func TestMetadataErrors(t *testing.T) {
 		{"too long", metadataOf(9, strings.Repeat("a", 250)), kerr.InvalidTopicException.Code},
 		{"id", byID(idT), 0},
 		{"unknown id", byID(cluster.TopicID{9}), kerr.UnknownTopicID.Code},
-		{"the coordinator's id", byID(cluster.CoordinatorTopic), kerr.UnknownTopicID.Code},
+		{"the shards' id", byID(cluster.OffsetsTopicID), 0},
+		{"the coordinator's own id", byID(cluster.CoordinatorTopic), kerr.UnknownTopicID.Code},
 		{"neither name nor id", byID(cluster.TopicID{}), kerr.InvalidRequest.Code},
 	}
 	for _, test := range tests {

@@ -14,6 +14,8 @@ import (
 type Partitions interface {
 	// Get returns kerr.UnknownTopicOrPartition or kerr.NotLeaderForPartition (no replica here), possibly wrapped.
 	Get(topic cluster.TopicID, partition int32) (Replica, error)
+	// Size returns the bytes of this node's replica of a partition, of an internal topic's also; ok is false when it has none.
+	Size(topic cluster.TopicID, partition int32) (bytes int64, ok bool)
 	NewWaiter(minBytes int64, readCommitted bool) Waiter
 }
 
@@ -30,7 +32,6 @@ type Replica interface {
 	ListOffset(timestamp int64, currentEpoch log.Epoch, readCommitted bool) (log.TimestampedOffset, error)
 	EpochEnd(currentEpoch, epoch log.Epoch) (log.Epoch, log.Offset, error)
 	DeleteRecords(ctx context.Context, before log.Offset) (log.Offset, error)
-	Size() int64
 }
 
 // Append is what handlers use of *partition.Append.
@@ -55,6 +56,10 @@ func (l localPartitions) Get(topic cluster.TopicID, p int32) (Replica, error) {
 		return nil, err
 	}
 	return localReplica{found}, nil
+}
+
+func (l localPartitions) Size(topic cluster.TopicID, p int32) (bytes int64, ok bool) {
+	return l.manager.Size(topic, p)
 }
 
 func (localPartitions) NewWaiter(minBytes int64, readCommitted bool) Waiter {

@@ -17,7 +17,7 @@ func (f *fetching) rackAware() bool { return f.broker.RackAware && f.req.Version
 // part of the records until it is done.
 func (f *fetching) preferredReplica(img *cluster.Image, t *cluster.Topic, partition int32) int32 {
 	rack, node := f.req.Rack, f.broker.Node
-	if !f.rackAware() || rack == "" || img.Brokers[node].Rack == rack {
+	if !f.rackAware() || rack == "" || t.Internal() || img.Brokers[node].Rack == rack {
 		return -1
 	}
 	if f.broker.Metadata.Leader(t.ID, partition).Leader != node {

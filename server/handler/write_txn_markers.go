@@ -7,7 +7,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"balsa/server/cluster"
-	"balsa/server/coordinator"
 	"balsa/server/partition"
 )
 
@@ -58,9 +57,6 @@ func (b *Broker) writeTxnMarkers(ctx context.Context, _ Client, req *kmsg.WriteT
 
 // markedTopic finds a topic by the name that transactions have it by.
 func markedTopic(img *cluster.Image, name string) (cluster.TopicID, error) {
-	if name == coordinator.OffsetsTopic {
-		return cluster.CoordinatorTopic, nil
-	}
 	t, err := topicNamed(img, name)
 	if err != nil {
 		return cluster.TopicID{}, err

@@ -120,6 +120,15 @@ func (m *Manager) Get(topic cluster.TopicID, partition int32) (*Partition, error
 	return nil, kerr.NotLeaderForPartition
 }
 
+// Size returns the bytes on disk of the local replica of a partition or coordinator shard; ok is false when there is none.
+func (m *Manager) Size(topic cluster.TopicID, partition int32) (bytes int64, ok bool) {
+	r := m.lookup(raft.GroupID{Topic: topic, Partition: partition})
+	if r == nil {
+		return 0, false
+	}
+	return r.plog.Size(), true
+}
+
 func (m *Manager) lookup(id raft.GroupID) *replica {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
