@@ -3,6 +3,7 @@ package raft
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"balsa/log"
@@ -24,14 +25,17 @@ type checkpointer struct {
 	size      int64 // of the log when saved
 	stateSize int64
 	at        time.Time
-	trimTo    log.Offset
+
+	trimTo atomic.Int64 // an offset. Not guarded by mu: the state machine moves it while a save waits for the state machine.
 }
 
-// SetLogStart tells the offset below which whole segments may be deleted, as soon as a saved position covers them.
+// SetLogStart tells the offset below which whole segments may be deleted, as soon as a saved position covers them. It may be called
+// from StateMachine.Apply.
 func (g *Group) SetLogStart(o log.Offset) {
-	g.checkpoint.mu.Lock()
-	defer g.checkpoint.mu.Unlock()
-	g.checkpoint.trimTo = max(g.checkpoint.trimTo, o)
+	trimTo := &g.checkpoint.trimTo
+	for old := trimTo.Load(); int64(o) > old && !trimTo.CompareAndSwap(old, int64(o)); {
+		old = trimTo.Load()
+	}
 }
 
 // checkpointDue says whether enough happened since the last save.
@@ -69,10 +73,10 @@ func (g *Group) Checkpoint() error {
 	}
 	c.index, c.size, c.stateSize, c.at = p.index, g.plog.Size(), int64(len(p.machine)), time.Now()
 	if g.disposable {
-		c.trimTo = p.baseOffset
+		g.SetLogStart(p.baseOffset)
 	}
-	if c.trimTo > g.plog.FirstOffset() {
-		if _, err := g.plog.TrimPrefix(c.trimTo, p.index); err != nil {
+	if to := log.Offset(c.trimTo.Load()); to > g.plog.FirstOffset() {
+		if _, err := g.plog.TrimPrefix(to, p.index); err != nil {
 			return fmt.Errorf("trim %s: %w", g.id, err)
 		}
 	}
