@@ -1,6 +1,7 @@
 package log
 
 import (
+	"slices"
 	"sort"
 	"sync"
 
@@ -227,8 +228,8 @@ func (l *Log) flushAborted(next Offset) error {
 // findLastAborted looks up what AppendAborted compares with.
 func (l *Log) findLastAborted() error {
 	l.lastAborted = -1
-	for k := len(l.segments) - 1; k >= 0; k-- {
-		t, ok, err := l.segments[k].txns.last()
+	for _, s := range slices.Backward(l.segments) {
+		t, ok, err := s.txns.last()
 		if err != nil {
 			return err
 		}

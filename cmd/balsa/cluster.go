@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -96,22 +98,40 @@ func (s *clusterStatus) print(w io.Writer) {
 		g.add(int64(node.ID), node.Address, rack, node.State, node.Leaders, node.Replicas, node.InSync)
 	}
 	g.print(w)
-	if len(s.Troubled) > 0 {
-		fmt.Fprintln(w)
-		troubled := newGrid("topic", "partition", "problem", "leader", "replicas", "isr")
-		for i, p := range s.Troubled {
-			if i == maxTroubled {
-				break
-			}
-			troubled.add(p.Topic, int64(p.Partition), p.Problem, count(int64(p.Leader)), nodeList(p.Replicas), nodeList(p.ISR))
-		}
-		troubled.print(w)
-		if more := len(s.Troubled) - maxTroubled; more > 0 {
-			fmt.Fprintf(w, "... and %d more, see --output json\n", more)
-		}
-	}
+	s.printTroubled(w)
 	for _, problem := range s.Problems {
 		fmt.Fprintln(w, "problem: "+problem)
+	}
+}
+
+// printTroubled lists the partitions of users one by one. The brokers' own are only counted: one node that is down troubles
+// all of them, and would push everything else off the screen.
+func (s *clusterStatus) printTroubled(w io.Writer) {
+	g := newGrid("topic", "partition", "problem", "leader", "replicas", "isr")
+	internal := map[string]int{}
+	listed, more := 0, 0
+	for _, p := range s.Troubled {
+		switch {
+		case slices.Contains(internalTopics, p.Topic):
+			internal[p.Topic]++
+		case listed == maxTroubled:
+			more++
+		default:
+			listed++
+			g.add(p.Topic, int64(p.Partition), p.Problem, count(int64(p.Leader)), nodeList(p.Replicas), nodeList(p.ISR))
+		}
+	}
+	if len(s.Troubled) > 0 {
+		fmt.Fprintln(w)
+	}
+	if listed > 0 {
+		g.print(w)
+	}
+	if more > 0 {
+		fmt.Fprintf(w, "... and %d more, see --output json\n", more)
+	}
+	for _, topic := range slices.Sorted(maps.Keys(internal)) {
+		fmt.Fprintf(w, "and %s of %s, see --output json\n", plural(int64(internal[topic]), "partition"), topic)
 	}
 }
 

@@ -220,7 +220,11 @@ func TestClusterStatusJudges(t *testing.T) {
 	status := clusterStatus{
 		Controller: -1, Leaderless: 1, UnderReplicated: 2,
 		Nodes:    []nodeStatus{{ID: 1, State: "up"}, {ID: 2, State: "down: connection refused"}},
-		Troubled: []troubledPartition{{Topic: "log", Partition: 0, Problem: "leaderless", Leader: -1, Replicas: []int32{1, 2}}},
+		Troubled: []troubledPartition{
+			{Topic: "log", Partition: 0, Problem: "leaderless", Leader: -1, Replicas: []int32{1, 2}},
+			{Topic: "__consumer_offsets", Partition: 0, Problem: "under-replicated", Leader: 1, Replicas: []int32{1, 2}, ISR: []int32{1}},
+			{Topic: "__consumer_offsets", Partition: 1, Problem: "under-replicated", Leader: 1, Replicas: []int32{2, 1}, ISR: []int32{1}},
+		},
 	}
 	status.judge(2)
 	var text strings.Builder

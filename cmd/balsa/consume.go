@@ -21,7 +21,7 @@ type consumeCmd struct {
 	Max       int64    `short:"n" placeholder:"N" help:"End after N records."`
 	Follow    bool     `negatable:"" default:"true" help:"Wait for new records (the default)."`
 	Exit      bool     `short:"e" help:"End when everything that was there at the start is printed, same as --no-follow."`
-	Format    string   `short:"f" placeholder:"FORMAT" help:"How to print a record, see below (default '%v\\n')."`
+	Format    string   `short:"f" placeholder:"FORMAT" help:"How to print a record, see above (default '%v\\n')."`
 	Output    string   `short:"o" enum:"text,json" default:"text" help:"text, or json: one object per line."`
 	Committed bool     `help:"Only records of committed transactions (isolation level read_committed)."`
 }

@@ -201,7 +201,7 @@ func TestApplyAndDiff(t *testing.T) {
 func TestRacks(t *testing.T) {
 	var brokers []Broker
 	for id := int32(1); id <= 6; id++ {
-		brokers = append(brokers, Broker{ID: id, Rack: string('a' + rune(id%3))})
+		brokers = append(brokers, Broker{ID: id, Rack: string('a' + id%3)})
 	}
 	partitions := clustered(3, 10, 3, 1, 2, 3) // one replica in each rack
 	moves, err := Even(brokers, partitions)

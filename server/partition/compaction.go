@@ -11,7 +11,7 @@ import (
 )
 
 // compactionEntry is the payload of batch.KindCompaction: a leader's decision how far the log is to be compacted. Every replica
-// then compacts its own log so far, when it gets to it, so that all of them show the same records (docs/adr/0008).
+// then compacts its own log so far, when it gets to it, so that all of them show the same records (docs/adr/0008-compaction.md).
 type compactionEntry struct {
 	// To is where compaction ends. What lies below is committed and belongs to no open transaction.
 	To log.Offset

@@ -85,11 +85,11 @@ func (p *Partition) Fetch(a FetchArgs) (Fetched, error) {
 // reader says whether this replica may answer a fetch: as the leader, or as a follower that hears one. A follower has its own
 // high watermark, which is never beyond the leader's.
 func (p *Partition) reader(a FetchArgs) (l raft.Leadership, following bool, err error) {
-	g, l, err := p.leader(a.CurrentLeaderEpoch)
+	_, l, err = p.leader(a.CurrentLeaderEpoch)
 	if err == nil || !a.Follower || !errors.Is(err, kerr.NotLeaderForPartition) {
 		return l, false, err
 	}
-	if g = p.group.Load(); g == nil || l.Leader == raft.NoNode || l.Leader == g.Host() {
+	if g := p.group.Load(); g == nil || l.Leader == raft.NoNode || l.Leader == g.Host() {
 		return l, false, err
 	}
 	return l, true, nil

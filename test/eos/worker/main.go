@@ -66,7 +66,6 @@ func run(ctx context.Context, c config) error {
 		kgo.ConsumeTopics(c.in),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.RequireStableFetchOffsets(),
 		kgo.SessionTimeout(c.session),
 		kgo.HeartbeatInterval(c.session / 6),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
