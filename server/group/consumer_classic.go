@@ -51,9 +51,9 @@ func (l *Leader) joinConsumerGroup(g *consumerGroup, j joining) {
 	resp.MemberID, resp.Generation = id, m.epoch
 	resp.ProtocolType, resp.Protocol = nullable(consumerProtocolType), nullable(m.classic.protocols[0].name)
 	live := g.live[id]
-	l.timers.cancel(&live.join)
+	l.timers.Cancel(&live.join)
 	l.touchConsumer(g, m, j.now)
-	l.timers.schedule(&live.sync, j.now.Add(j.rebalanceTimeout()))
+	l.timers.Schedule(&live.sync, j.now.Add(j.rebalanceTimeout()))
 	if replaced != nil && replaced.classic == nil && g.consumers() == 0 {
 		l.downgrade(c, j.now)
 	}
@@ -172,7 +172,7 @@ func (l *Leader) syncConsumerGroup(g *consumerGroup, now time.Time, req *kmsg.Sy
 		reply(syncError(err))
 		return
 	}
-	l.timers.cancel(&g.live[m.id].sync)
+	l.timers.Cancel(&g.live[m.id].sync)
 	l.touchConsumer(g, m, now)
 	resp := kmsg.NewPtrSyncGroupResponse()
 	resp.ProtocolType, resp.Protocol = req.ProtocolType, req.Protocol
@@ -210,8 +210,8 @@ func (m *consumerMember) classicAssignment(a assignment, topics Topics) []byte {
 
 // expectJoin gives a member that was told to join again its rebalance timeout to do so.
 func (l *Leader) expectJoin(g *consumerGroup, m *consumerMember, now time.Time) {
-	if join := &g.live[m.id].join; join.index == 0 {
-		l.timers.schedule(join, now.Add(millis(m.rebalanceTimeout)))
+	if join := &g.live[m.id].join; !join.Armed() {
+		l.timers.Schedule(join, now.Add(millis(m.rebalanceTimeout)))
 	}
 }
 

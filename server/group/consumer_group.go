@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"balsa/internal/invariant"
+	"balsa/internal/timers"
 )
 
 // consumerGroup is a group of the consumer protocol as its coordinator knows it: the state that has been decided, which
@@ -21,10 +22,10 @@ type consumerGroup struct {
 
 // liveConsumer is what only the coordinator has of a member.
 type liveConsumer struct {
-	session   timer // the member is silent for too long
-	rebalance timer // it does not give up what it must
-	join      timer // a member of the classic protocol does not rejoin
-	sync      timer // a member of the classic protocol does not ask for its assignment
+	session   timers.Timer // the member is silent for too long
+	rebalance timers.Timer // it does not give up what it must
+	join      timers.Timer // a member of the classic protocol does not rejoin
+	sync      timers.Timer // a member of the classic protocol does not ask for its assignment
 }
 
 // newConsumerGroup starts to coordinate a group, which is known when it is in l.consumers. state is the caller's to give
@@ -55,10 +56,10 @@ func (l *Leader) arrive(g *consumerGroup, id string) {
 		}
 	}
 	live := &liveConsumer{}
-	live.session.fire = fence("session expired")
-	live.rebalance.fire = fence("partitions not given up in time")
-	live.join.fire = fence("not joined again in time")
-	live.sync.fire = fence("not synced in time")
+	live.session.Fire = fence("session expired")
+	live.rebalance.Fire = fence("partitions not given up in time")
+	live.join.Fire = fence("not joined again in time")
+	live.sync.Fire = fence("not synced in time")
 	g.live[id] = live
 }
 
@@ -67,7 +68,7 @@ func (l *Leader) resume(g *consumerGroup, now time.Time) {
 	for id, m := range sorted(g.members) {
 		l.touchConsumer(g, m, now)
 		if m.state == memberRevoking && m.classic == nil {
-			l.timers.schedule(&g.live[id].rebalance, now.Add(millis(m.rebalanceTimeout)))
+			l.timers.Schedule(&g.live[id].rebalance, now.Add(millis(m.rebalanceTimeout)))
 		}
 	}
 }
@@ -78,13 +79,13 @@ func (l *Leader) touchConsumer(g *consumerGroup, m *consumerMember, now time.Tim
 	if m.classic != nil {
 		timeout = millis(m.classic.sessionTimeout)
 	}
-	l.timers.schedule(&g.live[m.id].session, now.Add(timeout))
+	l.timers.Schedule(&g.live[m.id].session, now.Add(timeout))
 }
 
 func (l *Leader) depart(g *consumerGroup, id string) {
 	live := g.live[id]
-	for _, t := range []*timer{&live.session, &live.rebalance, &live.join, &live.sync} {
-		l.timers.cancel(t)
+	for _, t := range []*timers.Timer{&live.session, &live.rebalance, &live.join, &live.sync} {
+		l.timers.Cancel(t)
 	}
 	delete(g.live, id)
 }

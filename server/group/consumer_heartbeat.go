@@ -307,9 +307,9 @@ func (c *change) reconcile(id string, owned *assignment, now time.Time) *consume
 		"assigned", m.assigned.partitions().count(), "revoking", m.revoking.partitions().count())
 	rebalance := &g.live[id].rebalance
 	if m.state == memberRevoking && m.classic == nil {
-		c.leader.timers.schedule(rebalance, now.Add(millis(m.rebalanceTimeout)))
+		c.leader.timers.Schedule(rebalance, now.Add(millis(m.rebalanceTimeout)))
 	} else {
-		c.leader.timers.cancel(rebalance)
+		c.leader.timers.Cancel(rebalance)
 	}
 	return m
 }

@@ -33,7 +33,7 @@ func (l *Leader) leaveConsumer(b beating) *refusal {
 		l.env.Logger.Info("static group member is away", "group", g.id, "member", m.id, "instance", *req.InstanceID)
 		a := m.memberAssignment
 		a.epoch, a.revoking = staticLeftEpoch, ownership{}
-		l.timers.cancel(&g.live[m.id].rebalance)
+		l.timers.Cancel(&g.live[m.id].rebalance)
 		c.do(consumerAssignmentStored{g.id, m.id, a})
 	} else {
 		l.env.Logger.Info("group member left", "group", g.id, "member", m.id)

@@ -11,7 +11,7 @@ const maxRecordsPerWrite = 1000
 
 // checkRetention deletes expired offsets, and groups that are empty and have none left.
 func (l *Leader) checkRetention(now time.Time) {
-	l.timers.schedule(&l.retention, now.Add(l.env.Config.OffsetsRetentionCheckInterval))
+	l.timers.Schedule(&l.retention, now.Add(l.env.Config.OffsetsRetentionCheckInterval))
 	l.DeleteOrphans(now)
 	l.expireProducers(now)
 	for id := range sorted(l.state.groups) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"balsa/internal/invariant"
+	"balsa/internal/timers"
 )
 
 // groupState is Kafka's ClassicGroupState.
@@ -52,15 +53,15 @@ type liveGroup struct {
 	byID    map[string]*member
 	static  map[string]string // group.instance.id to member id
 	// pending holds the ids handed out with MEMBER_ID_REQUIRED whose owners have not joined yet, with their timeouts.
-	pending     map[string]*timer
+	pending     map[string]*timers.Timer
 	pendingSync map[string]bool // members that have not sent SyncGroup in this generation
 	subscribed  *topicSet       // nil when unknown: not consumers, or a subscription that cannot be read
 
 	newMember bool // somebody joined since the initial rebalance's delay was last extended
 	assigning bool // the leader's assignment is being written
 
-	joinTimer timer // ends PreparingRebalance
-	syncTimer timer // removes members that do not sync
+	joinTimer timers.Timer // ends PreparingRebalance
+	syncTimer timers.Timer // removes members that do not sync
 }
 
 func newLiveGroup(id string) *liveGroup {
@@ -69,7 +70,7 @@ func newLiveGroup(id string) *liveGroup {
 		stateTime:   noTime,
 		byID:        map[string]*member{},
 		static:      map[string]string{},
-		pending:     map[string]*timer{},
+		pending:     map[string]*timers.Timer{},
 		pendingSync: map[string]bool{},
 	}
 }

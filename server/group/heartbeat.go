@@ -40,12 +40,12 @@ func (l *Leader) beat(now time.Time, req *kmsg.HeartbeatRequest) *kerr.Error {
 
 // touch starts a member's session over.
 func (l *Leader) touch(m *member, now time.Time) {
-	l.timers.schedule(&m.session, now.Add(m.sessionTimeout))
+	l.timers.Schedule(&m.session, now.Add(m.sessionTimeout))
 }
 
 // arm says what happens when a member's session ends.
 func (l *Leader) arm(g *liveGroup, m *member) {
-	m.session.fire = func(now time.Time) {
+	m.session.Fire = func(now time.Time) {
 		if m.alive() {
 			return // it gets a new session with the answer it waits for
 		}
@@ -64,7 +64,7 @@ func (l *Leader) arm(g *liveGroup, m *member) {
 func (l *Leader) drop(g *liveGroup, m *member, err *kerr.Error) {
 	m.answerJoin(joinError("", err))
 	m.answerSync(syncError(err))
-	l.timers.cancel(&m.session)
+	l.timers.Cancel(&m.session)
 	g.remove(m)
 }
 
@@ -74,7 +74,7 @@ func (l *Leader) dropPending(g *liveGroup, id string) bool {
 	if t == nil {
 		return false
 	}
-	l.timers.cancel(t)
+	l.timers.Cancel(t)
 	delete(g.pending, id)
 	return true
 }

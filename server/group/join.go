@@ -5,6 +5,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"balsa/internal/timers"
 )
 
 const (
@@ -131,12 +133,12 @@ func (l *Leader) joinNew(g *liveGroup, j joining) {
 	}
 	// A client that gives up before it has its id would leave a member behind that nobody speaks for (KIP-394): it has
 	// to come back with the id before it counts.
-	t := &timer{fire: func(now time.Time) {
+	t := &timers.Timer{Fire: func(now time.Time) {
 		delete(g.pending, id)
 		l.maybeCompleteJoinOf(g, now)
 	}}
 	g.pending[id] = t
-	l.timers.schedule(t, j.now.Add(millis(j.req.SessionTimeoutMillis)))
+	l.timers.Schedule(t, j.now.Add(millis(j.req.SessionTimeoutMillis)))
 	j.refuse(id, kerr.MemberIDRequired)
 }
 
@@ -240,7 +242,7 @@ func (l *Leader) addMember(g *liveGroup, id string, j joining) {
 	}
 	g.add(m)
 	l.arm(g, m)
-	l.timers.schedule(&m.session, j.now.Add(l.env.Config.NewMemberJoinTimeout))
+	l.timers.Schedule(&m.session, j.now.Add(l.env.Config.NewMemberJoinTimeout))
 	l.rebalance(g, j.now, j.reason("new member "+id))
 }
 

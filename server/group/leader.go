@@ -7,6 +7,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"balsa/internal/timers"
 )
 
 // Topics is what a Leader must know about topics.
@@ -63,8 +65,8 @@ type Leader struct {
 	committing map[int64]int
 	ending     map[int64]int
 	writes     []Write
-	timers     timers
-	retention  timer
+	timers     timers.Heap
+	retention  timers.Timer
 }
 
 // NewLeader starts to coordinate the groups of state, which the host goes on replaying records into. Every member gets a
@@ -97,8 +99,8 @@ func NewLeader(env Environment, state *State, now time.Time) *Leader {
 			}
 		}
 	}
-	l.retention.fire = l.checkRetention
-	l.timers.schedule(&l.retention, now.Add(env.Config.OffsetsRetentionCheckInterval))
+	l.retention.Fire = l.checkRetention
+	l.timers.Schedule(&l.retention, now.Add(env.Config.OffsetsRetentionCheckInterval))
 	return l
 }
 
@@ -151,12 +153,12 @@ func (l *Leader) TakeWrites() []Write {
 
 // NextDeadline returns when Expire has something to do.
 func (l *Leader) NextDeadline() time.Time {
-	at, _ := l.timers.next() // there is always the retention check
+	at, _ := l.timers.Next() // there is always the retention check
 	return at
 }
 
 // Expire does what is due: sessions, joins and syncs that time out, offsets past their retention.
-func (l *Leader) Expire(now time.Time) { l.timers.expire(now) }
+func (l *Leader) Expire(now time.Time) { l.timers.Expire(now) }
 
 // Close answers everything that is parked with err. The Leader must not be used afterwards; Writes on their way may
 // still be Done.
@@ -168,7 +170,7 @@ func (l *Leader) Close(err *kerr.Error) {
 		}
 	}
 	l.writes = nil
-	l.timers.clear()
+	l.timers.Clear()
 }
 
 // find returns a group of the classic protocol that exists: in memory, or loaded from State. Nil when there is none.
@@ -199,7 +201,7 @@ func (l *Leader) load(id string) *liveGroup {
 // adopt makes a group of the classic protocol known.
 func (l *Leader) adopt(g *liveGroup) {
 	l.groups[g.id] = g
-	g.syncTimer.fire = func(now time.Time) { l.expireSync(g, now) }
+	g.syncTimer.Fire = func(now time.Time) { l.expireSync(g, now) }
 	for _, m := range g.members {
 		l.arm(g, m)
 	}
@@ -245,13 +247,13 @@ func count[K comparable](m map[K]int, key K, by int) {
 
 // removed drops a group from memory.
 func (l *Leader) removed(g *liveGroup) {
-	l.timers.cancel(&g.joinTimer)
-	l.timers.cancel(&g.syncTimer)
+	l.timers.Cancel(&g.joinTimer)
+	l.timers.Cancel(&g.syncTimer)
 	for _, t := range g.pending {
-		l.timers.cancel(t)
+		l.timers.Cancel(t)
 	}
 	for _, m := range g.members {
-		l.timers.cancel(&m.session)
+		l.timers.Cancel(&m.session)
 	}
 	delete(l.groups, g.id)
 }

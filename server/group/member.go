@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"balsa/internal/timers"
 )
 
 // Client says who sent a request.
@@ -32,7 +34,7 @@ type member struct {
 	join  Reply // parked JoinGroup; nil when none
 	sync  Reply // parked SyncGroup; nil when none
 
-	session timer
+	session timers.Timer
 }
 
 // protocol is an assignor that a member supports, with the member's subscription in that assignor's terms.

@@ -286,7 +286,7 @@ func (r *random) checkGroup(g *liveGroup) {
 			fail("member %q is pending too", m.id)
 		}
 		// Somebody must notice when a member goes silent.
-		if m.session.index == 0 && m.join == nil && m.sync == nil {
+		if !m.session.Armed() && m.join == nil && m.sync == nil {
 			fail("member %q has no session timer and waits for nothing", m.id)
 		}
 		if m.join != nil && g.state != statePreparingRebalance && !(g.state == stateStable && r.leader.writing[g.id] > 0) {
@@ -307,10 +307,10 @@ func (r *random) checkGroup(g *liveGroup) {
 			fail("%q, not a member, is to sync", id)
 		}
 	}
-	if g.state == statePreparingRebalance && g.joinTimer.index == 0 {
+	if g.state == statePreparingRebalance && !g.joinTimer.Armed() {
 		fail("nothing ends the rebalance")
 	}
-	if g.state == stateCompletingRebalance && len(g.pendingSync) > 0 && g.syncTimer.index == 0 {
+	if g.state == stateCompletingRebalance && len(g.pendingSync) > 0 && !g.syncTimer.Armed() {
 		fail("nothing ends the wait for syncs")
 	}
 }

@@ -24,7 +24,7 @@ func (l *Leader) prepareRebalance(g *liveGroup, now time.Time, reason string) {
 		}
 	}
 	clear(g.pendingSync)
-	l.timers.cancel(&g.syncTimer)
+	l.timers.Cancel(&g.syncTimer)
 
 	initial := g.state == stateEmpty
 	from := g.state
@@ -44,14 +44,14 @@ func (l *Leader) prepareRebalance(g *liveGroup, now time.Time, reason string) {
 
 // scheduleJoin ends the wait for members after the rebalance timeout.
 func (l *Leader) scheduleJoin(g *liveGroup, now time.Time) {
-	g.joinTimer.fire = func(now time.Time) { l.completeJoin(g, now) }
-	l.timers.schedule(&g.joinTimer, now.Add(g.rebalanceTimeout()))
+	g.joinTimer.Fire = func(now time.Time) { l.completeJoin(g, now) }
+	l.timers.Schedule(&g.joinTimer, now.Add(g.rebalanceTimeout()))
 }
 
 // scheduleInitialJoin ends the first wait after delay. When members came meanwhile it waits again, until the rebalance
 // timeout, of which remaining is left, is used up.
 func (l *Leader) scheduleInitialJoin(g *liveGroup, now time.Time, delay, remaining time.Duration) {
-	g.joinTimer.fire = func(now time.Time) {
+	g.joinTimer.Fire = func(now time.Time) {
 		if g.newMember && remaining > 0 {
 			g.newMember = false
 			l.scheduleInitialJoin(g, now, min(l.env.Config.InitialRebalanceDelay, remaining), max(remaining-delay, 0))
@@ -59,7 +59,7 @@ func (l *Leader) scheduleInitialJoin(g *liveGroup, now time.Time, delay, remaini
 		}
 		l.completeJoin(g, now)
 	}
-	l.timers.schedule(&g.joinTimer, now.Add(delay))
+	l.timers.Schedule(&g.joinTimer, now.Add(delay))
 }
 
 // maybeCompleteJoin ends the wait when everybody is there. An initial rebalance waits for its delay in any case.
@@ -80,7 +80,7 @@ func (l *Leader) maybeCompleteJoinOf(g *liveGroup, now time.Time) {
 // completeJoin begins the next generation with the members that wait. Dynamic members that did not rejoin are out; static
 // ones stay until their session expires.
 func (l *Leader) completeJoin(g *liveGroup, now time.Time) {
-	l.timers.cancel(&g.joinTimer)
+	l.timers.Cancel(&g.joinTimer)
 	for _, m := range append([]*member(nil), g.members...) {
 		if m.join == nil && m.instanceID == nil {
 			l.env.Logger.Info("group member did not rejoin", "group", g.id, "member", m.id)
@@ -110,7 +110,7 @@ func (l *Leader) completeJoin(g *liveGroup, now time.Time) {
 		l.touch(m, now)
 		g.pendingSync[m.id] = true
 	}
-	l.timers.schedule(&g.syncTimer, now.Add(g.rebalanceTimeout()))
+	l.timers.Schedule(&g.syncTimer, now.Add(g.rebalanceTimeout()))
 }
 
 // electJoined makes sure that the leader is one of those who wait. False when nobody waits.

@@ -37,7 +37,7 @@ func (l *Leader) replaceStatic(g *liveGroup, old *member, j joining) {
 func (l *Leader) replaceMember(g *liveGroup, old *member, id string) *member {
 	old.answerJoin(joinError(old.id, kerr.FencedInstanceID))
 	old.answerSync(syncError(kerr.FencedInstanceID))
-	l.timers.cancel(&old.session)
+	l.timers.Cancel(&old.session)
 	m := &member{
 		id:               id,
 		instanceID:       old.instanceID,

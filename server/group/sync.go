@@ -68,7 +68,7 @@ func (l *Leader) validateSync(req *kmsg.SyncGroupRequest) (*liveGroup, *member, 
 func (l *Leader) synced(g *liveGroup, m *member) {
 	delete(g.pendingSync, m.id)
 	if len(g.pendingSync) == 0 {
-		l.timers.cancel(&g.syncTimer)
+		l.timers.Cancel(&g.syncTimer)
 	}
 }
 
