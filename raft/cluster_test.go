@@ -3,6 +3,7 @@ package raft
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -244,7 +245,7 @@ func (c *testCluster) leader() *testNode {
 	return leader
 }
 
-// write appends batches of one record each through whoever leads, and returns their values.
+// write appends batches of one record each, once, through whoever leads, and returns their values.
 func (c *testCluster) write(prefix string, count int) []string {
 	c.t.Helper()
 	var values []string
@@ -252,13 +253,19 @@ func (c *testCluster) write(prefix string, count int) []string {
 		value := fmt.Sprintf("%s-%d", prefix, i)
 		for {
 			err := c.leader().group.Propose(batch.KindData, batch.Build([][]byte{[]byte(value)}, 1)).Wait(context.Background())
-			if err == nil {
+			if err == nil || !errors.Is(err, ErrNotLeader) && c.wrote(value) {
 				break
 			}
 		}
 		values = append(values, value)
 	}
 	return values
+}
+
+// wrote says what became of the last proposal when that failed with its outcome unknown: the next leader has it, or nobody ever will.
+func (c *testCluster) wrote(value string) bool {
+	_, values := c.leader().content()
+	return len(values) > 0 && values[len(values)-1] == value
 }
 
 // content returns the log's bytes and the values in it by offset.

@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,7 +21,29 @@ import (
 // stamped, stamped for a batch that came from the leader as it is stored there, else the kind of an internal
 // batch whose payload Data is. Entries that compaction removed are of kind batch.KindGap, and have no Data but for the last
 // one of each gap: there it is the batch that stands for them, of which only the end counts.
-var stamped = []byte{0xff}
+//
+// Behind the kind there may be the epoch in which the entry was decided, see Group.ProposeIn: in another one it is refused. What
+// the library was given to store must be stored, so an empty entry takes its place, and refused stands for its kind.
+var (
+	stamped = []byte{0xff}
+	refused = []byte{0xfe}
+)
+
+// decidedIn makes the Extensions of an entry that is for one epoch only.
+func decidedIn(epoch log.Epoch, kind batch.Kind) []byte {
+	return binary.BigEndian.AppendUint32([]byte{byte(kind)}, uint32(epoch))
+}
+
+// refuseStale turns an entry that was decided in another epoch than it is written in into an empty one. This happens on the
+// library's main goroutine, before anybody else sees the entry.
+func refuseStale(l *hraft.Log) {
+	if l.Type == hraft.LogCommand && len(l.Extensions) == 5 && uint64(binary.BigEndian.Uint32(l.Extensions[1:])) != l.Term {
+		l.Extensions[0] = refused[0] // the proposer has these bytes
+		l.Type, l.Data, l.Extensions = hraft.LogNoop, nil, nil
+	}
+}
+
+func isRefused(extensions []byte) bool { return len(extensions) > 0 && extensions[0] == refused[0] }
 
 // entryStore is hashicorp/raft's LogStore directly over a partition's log: there is no second copy of any entry.
 //
@@ -159,6 +182,7 @@ func (s *entryStore) batchesOf(logs []*hraft.Log) (batches []batch.Batch, epochs
 	next, removed := s.plog.NextOffset(), int64(0)
 	for _, l := range logs {
 		invariant.Check(l.Term>>31 == 0, "term %d does not fit a leader epoch", l.Term)
+		refuseStale(l)
 		var b batch.Batch
 		if isGap(l) {
 			if removed++; l.Data == nil {
@@ -188,7 +212,7 @@ func (s *entryStore) batchesOf(logs []*hraft.Log) (batches []batch.Batch, epochs
 // get here, next, and there must be room for it.
 func (s *entryStore) checked(l *hraft.Log, next log.Offset) (batch.Batch, error) {
 	b, err := toBatch(l)
-	if err != nil || b.IsInternal() || len(l.Extensions) == 0 {
+	if err != nil || b.IsInternal() || !isStamped(l) {
 		return b, err
 	}
 	if s.full() {
@@ -216,10 +240,13 @@ func gapFrom(l *hraft.Log, entries int64, next log.Offset) (batch.Batch, error) 
 	return batch.Gap(entries, int64(end-next)), nil
 }
 
+// isStamped says whether an entry is a producer's batch that came from the leader.
+func isStamped(l *hraft.Log) bool { return len(l.Extensions) > 0 && l.Extensions[0] == stamped[0] }
+
 func toBatch(l *hraft.Log) (batch.Batch, error) {
 	switch l.Type {
 	case hraft.LogCommand:
-		if len(l.Extensions) == 0 || l.Extensions[0] == stamped[0] {
+		if len(l.Extensions) == 0 || isStamped(l) || l.Extensions[0] == byte(batch.KindData) {
 			return batch.Batch(l.Data), nil
 		}
 		return batch.Internal(batch.Kind(l.Extensions[0]), l.Data), nil

@@ -84,6 +84,20 @@ func (g *Group) Leadership() Leadership { return *g.leadership.Load() }
 // batch.Batch (any bytes in the metadata group), which is stamped in place and must not be touched until Done; for other
 // kinds it is what Entry.Payload will be. It does not wait for the disk, but blocks while too many bytes are in flight.
 func (g *Group) Propose(kind batch.Kind, payload []byte) *Proposal {
+	if kind == batch.KindData {
+		return g.propose(payload, nil)
+	}
+	return g.propose(payload, []byte{byte(kind)})
+}
+
+// ProposeIn is Propose for what was decided as the leader of an epoch. A node may lose its leadership and win it again before
+// who decides has noticed: then it does not know what was written in between, and what it decided must not be written.
+// Such a proposal fails with ErrNotLeader. It is not for the metadata group.
+func (g *Group) ProposeIn(epoch log.Epoch, kind batch.Kind, payload []byte) *Proposal {
+	return g.propose(payload, decidedIn(epoch, kind))
+}
+
+func (g *Group) propose(payload, extensions []byte) *Proposal {
 	if until := g.failing.Load(); until != 0 && time.Now().UnixNano() < until {
 		return failedProposal(fmt.Errorf("last append failed: %w", log.ErrFailed))
 	}
@@ -97,11 +111,8 @@ func (g *Group) Propose(kind batch.Kind, payload []byte) *Proposal {
 		g.inflight.Release(size)
 		return failedProposal(ErrNotLeader)
 	}
-	l := hraft.Log{Data: payload}
-	if kind != batch.KindData {
-		l.Extensions = []byte{byte(kind)}
-	}
-	p := &Proposal{done: make(chan struct{}), size: size, future: g.raft.ApplyLog(l, 0)}
+	l := hraft.Log{Data: payload, Extensions: extensions}
+	p := &Proposal{done: make(chan struct{}), size: size, extensions: extensions, future: g.raft.ApplyLog(l, 0)}
 	g.proposals.add(p)
 	return p
 }

@@ -13,6 +13,8 @@ type Proposal struct {
 	done   chan struct{}
 	err    error // set before done is closed
 	size   int64
+	// extensions are the entry's, in which the store says that it refused it.
+	extensions []byte
 }
 
 func failedProposal(err error) *Proposal {
@@ -77,6 +79,9 @@ func (c *completer) run() {
 		c.mu.Unlock()
 		for i, p := range batch {
 			p.err = mapError(p.future.Error())
+			if p.err == nil && isRefused(p.extensions) {
+				p.err = ErrNotLeader
+			}
 			p.future = nil
 			close(p.done)
 			c.release(p.size)

@@ -3,6 +3,7 @@ package raft
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -346,4 +347,43 @@ func TestCaughtUpKnowsReplicasThatAreOut(t *testing.T) {
 	eventually(t, "the leader notices that the replica is out, while its node is alive", func() bool {
 		return leader.host.Alive(out.id) && !leader.group.CaughtUp(out.id)
 	})
+}
+
+// What a node decided in an epoch is not written in a later one, although it leads in both: it may have been out of office in
+// between, and another leader may have written what the decision would have depended on.
+func TestDecisionsOfAnEarlierEpochAreRefused(t *testing.T) {
+	c := newTestCluster(t, 3, everyAppend)
+	want := c.write("a", 3)
+	leader := c.leader()
+	old := leader.group.Leadership().Epoch
+	other := c.nodes[int(leader.id)%3]
+	for _, to := range []NodeID{other.id, leader.id} { // out of office, and back in
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		eventually(t, "handed over", func() bool {
+			return c.leader().id == to || c.leader().group.TransferLeadership(ctx, to) == nil && c.leader().id == to
+		})
+		cancel()
+		want = append(want, c.write(fmt.Sprintf("of %d", to), 1)...)
+	}
+	now := leader.group.Leadership()
+	if now.Leader != leader.id || now.Epoch == old {
+		t.Fatalf("leadership is %+v, was of epoch %d", now, old)
+	}
+	for _, kind := range []batch.Kind{batch.KindData, batch.KindLogStart} {
+		payload := []byte("12345678")
+		if kind == batch.KindData {
+			payload = batch.Build([][]byte{[]byte("stale")}, 1)
+		}
+		if err := leader.group.ProposeIn(old, kind, payload).Wait(context.Background()); !errors.Is(err, ErrNotLeader) {
+			t.Errorf("kind %d of an earlier epoch: %v", kind, err)
+		}
+	}
+	fresh := batch.Build([][]byte{[]byte("fresh")}, 1)
+	if err := leader.group.ProposeIn(now.Epoch, batch.KindData, fresh).Wait(context.Background()); err != nil {
+		t.Errorf("an entry of this epoch: %v", err)
+	}
+	if after := leader.group.Leadership(); after != now {
+		t.Errorf("leadership is %+v, was %+v: a refused entry is no reason to step down", after, now)
+	}
+	c.same(append(want, "fresh"))
 }

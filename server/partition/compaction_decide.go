@@ -25,7 +25,7 @@ type cleanedBy func(ctx context.Context, node raft.NodeID, id raft.GroupID) (log
 // compact. The next decision waits until this replica has done what the last one asked for.
 func (p *Partition) decideCompaction(ctx context.Context, now time.Time, ask cleanedBy) error {
 	c := p.config.Load()
-	g, _, err := p.leader(-1)
+	g, l, err := p.leader(-1)
 	if !c.CleanupCompact || err != nil || !p.decided() {
 		return nil //nolint:nilerr // the leader's business
 	}
@@ -44,7 +44,7 @@ func (p *Partition) decideCompaction(ctx context.Context, now time.Time, ask cle
 	if state.ripe > 0 && now.UnixMilli()-state.ripeSince >= c.DeleteRetentionMs && allCleaned(ctx, g, p.ID, state.to, ask) {
 		e.DropTo = state.ripe
 	}
-	p.deciding = g.Propose(batch.KindCompaction, e.encode())
+	p.deciding = g.ProposeIn(l.Epoch, batch.KindCompaction, e.encode())
 	return nil
 }
 

@@ -37,7 +37,7 @@ func (m *Marker) epochBump() bool { return m.TransactionVersion >= 2 }
 func (p *Partition) WriteMarker(m Marker) (*Append, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	g, _, err := p.lead()
+	g, l, err := p.lead()
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (p *Partition) WriteMarker(m Marker) (*Append, error) {
 		return earlier, err
 	}
 	p.endVerification(&m)
-	a.proposal = g.Propose(batch.KindData, b)
+	a.proposal = g.ProposeIn(l.Epoch, batch.KindData, b)
 	return a, nil
 }
 

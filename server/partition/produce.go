@@ -67,7 +67,7 @@ func (p *Partition) Produce(b batch.Batch, v *Verification) (*Append, error) {
 		}
 		v.passed()
 	}
-	a.proposal = g.Propose(batch.KindData, b)
+	a.proposal = g.ProposeIn(l.Epoch, batch.KindData, b)
 	return a, nil
 }
 
