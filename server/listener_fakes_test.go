@@ -86,6 +86,7 @@ func (b *fakeBroker) Verify(batch.Header, bool) (*partition.Verification, error)
 func (b *fakeBroker) Release(batch.Header, *partition.Verification)              {}
 func (b *fakeBroker) MinInsyncReplicas() int                                     { return 1 }
 func (b *fakeBroker) Producers() []partition.ProducerState                       { return nil }
+func (b *fakeBroker) HasUpTo(raft.NodeID, log.Offset) bool                       { return false }
 
 func (b *fakeBroker) Produce(batch batch.Batch, _ *partition.Verification) (handler.Append, error) {
 	a := &fakeAppend{broker: b, batch: batch, sum: crc32.ChecksumIEEE(batch), done: make(chan struct{})}

@@ -262,8 +262,9 @@ type fakeReplica struct {
 	start      log.Offset
 	produceErr error
 	fetchErr   error
-	diverging  log.Epoch // answered when > 0
-	hold       bool      // appends stay unsettled
+	diverging  log.Epoch  // answered when > 0
+	hold       bool       // appends stay unsettled
+	behind     log.Offset // of the other replicas
 	fetches    []partition.FetchArgs
 	listed     log.TimestampedOffset
 	listErr    error
@@ -295,6 +296,8 @@ func (r *fakeReplica) Release(_ batch.Header, v *partition.Verification) {
 }
 
 func (r *fakeReplica) MinInsyncReplicas() int { return r.minInsync }
+
+func (r *fakeReplica) HasUpTo(_ raft.NodeID, o log.Offset) bool { return o <= r.end-r.behind }
 
 func (r *fakeReplica) Producers() []partition.ProducerState { return r.producers }
 

@@ -183,7 +183,7 @@ func (f *fetching) fetchFrom(img *cluster.Image, p *fetchPartition, r *fetched) 
 		ReadCommitted:      f.committed(),
 		Follower:           f.rackAware(),
 	}
-	preferred := f.preferredReplica(img, t, p.partition)
+	preferred := f.preferredReplica(img, t, p.partition, r.replica, args.Offset)
 	if preferred >= 0 {
 		args.MaxBytes, args.MinOne = 0, false // the client goes elsewhere for its records, if it may have any
 	}

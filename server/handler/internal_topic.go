@@ -55,6 +55,9 @@ func (r internalReplica) Produce(batch.Batch, *partition.Verification) (Append, 
 
 func (internalReplica) Producers() []partition.ProducerState { return nil }
 
+// HasUpTo sends nobody to a follower: only the leader shows the partition.
+func (internalReplica) HasUpTo(raft.NodeID, log.Offset) bool { return false }
+
 func (r internalReplica) Fetch(a partition.FetchArgs) (partition.Fetched, error) {
 	if _, err := r.leader(a.CurrentLeaderEpoch); err != nil {
 		return partition.Fetched{HighWatermark: -1, LastStableOffset: -1, LogStartOffset: -1, DivergingEpoch: -1}, err

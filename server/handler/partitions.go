@@ -6,6 +6,7 @@ import (
 	"balsa/internal/invariant"
 	"balsa/log"
 	"balsa/log/batch"
+	"balsa/raft"
 	"balsa/server/cluster"
 	"balsa/server/partition"
 )
@@ -26,6 +27,7 @@ type Replica interface {
 	Release(h batch.Header, v *partition.Verification)
 	Produce(b batch.Batch, v *partition.Verification) (Append, error)
 	Producers() []partition.ProducerState
+	HasUpTo(node raft.NodeID, o log.Offset) bool
 	Fetch(a partition.FetchArgs) (partition.Fetched, error)
 	Watch(w Waiter, known log.Offset)
 	Unwatch(w Waiter)

@@ -3,6 +3,7 @@ package handler
 import (
 	"slices"
 
+	"balsa/log"
 	"balsa/server/cluster"
 )
 
@@ -13,9 +14,9 @@ const rackAwareVersion = 11
 func (f *fetching) rackAware() bool { return f.broker.RackAware && f.req.Version >= rackAwareVersion }
 
 // preferredReplica returns the replica in the consumer's rack that it should read from instead of this leader, -1 when it
-// should stay: the selection of Kafka's RackAwareReplicaSelector. Replicas that a reassignment brings in have no more than a
-// part of the records until it is done.
-func (f *fetching) preferredReplica(img *cluster.Image, t *cluster.Topic, partition int32) int32 {
+// should stay: the selection of Kafka's RackAwareReplicaSelector, among those that have what comes before the consumer's offset.
+// Replicas that a reassignment brings in have no more than a part of the records until it is done.
+func (f *fetching) preferredReplica(img *cluster.Image, t *cluster.Topic, partition int32, r Replica, offset log.Offset) int32 {
 	rack, node := f.req.Rack, f.broker.Node
 	if !f.rackAware() || rack == "" || t.Internal() || img.Brokers[node].Rack == rack {
 		return -1
@@ -28,7 +29,7 @@ func (f *fetching) preferredReplica(img *cluster.Image, t *cluster.Topic, partit
 		if replica == node || slices.Contains(p.Adding, replica) || img.Brokers[replica].Rack != rack {
 			continue
 		}
-		if f.broker.Metadata.InService(replica, t.ID, partition) {
+		if f.broker.Metadata.InService(replica, t.ID, partition) && r.HasUpTo(replica, offset) {
 			return int32(replica)
 		}
 	}

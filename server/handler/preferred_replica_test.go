@@ -29,6 +29,8 @@ func TestPreferredReadReplica(t *testing.T) {
 		{"a rack without a replica", 18, "r3", false, nil, -1},
 		{"the leader's own rack", 18, "r1", false, nil, -1},
 		{"out of service", 18, "r2", false, func(w *world) { w.aside = map[raft.NodeID]bool{2: true} }, -1},
+		{"behind, but it has the offset", 18, "r2", false, func(w *world) { w.replica(idT, 0).behind = 2 }, 2},
+		{"behind the offset", 18, "r2", false, func(w *world) { w.replica(idT, 0).behind = 3 }, -1},
 		{"yet to be filled", 18, "r2", false, func(w *world) { w.image.Topics[idT].Partitions[0].Adding = []raft.NodeID{2} }, -1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -56,9 +56,9 @@ func (p *Partition) Fetch(a FetchArgs) (Fetched, error) {
 			return f, nil
 		}
 	}
-	if end := p.plog.NextOffset(); a.Offset > end && following {
-		return f, fmt.Errorf("%w: %d, this replica ends at %d", kerr.OffsetNotAvailable, a.Offset, end)
-	} else if a.Offset < f.LogStartOffset || a.Offset > end {
+	// Also on a follower, as in Kafka: a leader sends nobody to a replica that lacks the offset, and who came otherwise is to ask
+	// the leader (KIP-392).
+	if a.Offset < f.LogStartOffset || a.Offset > p.plog.NextOffset() {
 		return f, kerr.OffsetOutOfRange
 	}
 	limit := hw
@@ -93,6 +93,20 @@ func (p *Partition) reader(a FetchArgs) (l raft.Leadership, following bool, err 
 		return l, false, err
 	}
 	return l, true, nil
+}
+
+// HasUpTo says whether this leader knows that another replica stores everything before offset o.
+func (p *Partition) HasUpTo(node raft.NodeID, o log.Offset) bool {
+	g, _, err := p.leader(-1)
+	if err != nil {
+		return false
+	}
+	for _, m := range g.Progress() {
+		if m.Node == node {
+			return m.Match > 0 && m.Offset >= o
+		}
+	}
+	return false
 }
 
 func readError(err error) error {

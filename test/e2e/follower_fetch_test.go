@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -49,11 +50,14 @@ func TestFetchFromFollower(t *testing.T) {
 		p := fetch(follower, rack, 0)
 		return p.ErrorCode == 0 && len(p.RecordBatches) > 0 && p.PreferredReadReplica == -1 && p.HighWatermark == 3
 	})
-	if p := fetch(follower, rack, 1000); p.ErrorCode != kerr.OffsetNotAvailable.Code {
+	if p := fetch(follower, rack, 1000); p.ErrorCode != kerr.OffsetOutOfRange.Code {
 		t.Errorf("an offset that the follower does not have: %v", kerr.ErrorForCode(p.ErrorCode))
 	}
 
-	reader := client(t, c, kgo.Rack(rack), kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.RequestTimeoutOverhead(2e9))
+	reader := client(t, c, kgo.Rack(rack), kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.RequestTimeoutOverhead(2e9),
+		// franz-go stays with a follower that is dead until its leader changes, or this is over: 30 minutes by default. The Java client
+		// asks the leader at once when a follower's connection breaks.
+		kgo.RecheckPreferredReplicaInterval(time.Second))
 	read := func(want ...string) {
 		t.Helper()
 		ctx := within(t)
@@ -77,4 +81,10 @@ func TestFetchFromFollower(t *testing.T) {
 		p := fetch(leader, rack, 0)
 		return p.ErrorCode == 0 && p.PreferredReadReplica == -1 && len(p.RecordBatches) > 0
 	})
+	produce(t, cl, "t", "e")
+	read("e")
+	must(t, c.Node(follower).Start()) // back in the rack: the consumer goes there again, and misses nothing
+	eventually(t, "the follower preferred again", func() bool { return fetch(leader, rack, 5).PreferredReadReplica == follower })
+	produce(t, cl, "t", "f")
+	read("f")
 }
