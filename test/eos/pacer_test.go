@@ -56,11 +56,19 @@ func TestPacer(t *testing.T) {
 		done int64
 		want verdict
 	}{
-		{0, 0, disturb}, {19, 0, disturb},
-		{20, 0, wait}, {30, -1, wait}, {59, 0, wait},
-		{60, 5, disturb}, {70, -1, disturb}, {75, 5, disturb}, {80, 5, wait},
+		{0, 0, disturb},
+		{19, 0, disturb},
+		{20, 0, wait},
+		{30, -1, wait},
+		{59, 0, wait},
+		{60, 5, disturb},
+		{70, -1, disturb},
+		{75, 5, disturb},
+		{80, 5, wait},
 		{81, 4, wait}, // progress is never undone, but an older answer may come
-		{82, 6, disturb}, {141, 6, wait}, {142, 6, stuck},
+		{82, 6, disturb},
+		{141, 6, wait},
+		{142, 6, stuck},
 	} {
 		if got := p.observe(start.Add(time.Duration(step.at)*time.Second), step.done, 7); got != step.want {
 			t.Errorf("at %d s, %d processed: verdict %d, want %d", step.at, step.done, got, step.want)
