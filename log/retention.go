@@ -26,12 +26,14 @@ func (l *Log) RetentionPoint(maxAge time.Duration, maxBytes int64, limit Offset,
 		if size == 0 || next > limit {
 			return point
 		}
-		expired := false
+		expired, active := false, k == len(v.segments)-1
 		if maxAge >= 0 {
 			newest, err := l.newest(&v, k)
 			expired = err == nil && newest != batch.NoTimestamp && now.UnixMilli()-newest > maxAge.Milliseconds()
+			if err == nil && newest == batch.NoTimestamp && !active {
+				expired = hasNoData(&v, k)
+			}
 		}
-		active := k == len(v.segments)-1
 		if !expired && (active || maxBytes < 0 || excess-size < 0) {
 			return point
 		}
@@ -42,6 +44,12 @@ func (l *Log) RetentionPoint(maxAge time.Duration, maxBytes int64, limit Offset,
 		point = next
 	}
 	return point
+}
+
+// hasNoData says whether a segment is known to have no data: compaction removed it all. It must not keep what follows from going.
+func hasNoData(v *view, k int) bool {
+	more, err := v.segments[k].headers(v.segments[k].size, func(h *batch.Header) bool { return h.IsInternal() })
+	return err == nil && more
 }
 
 // rollExpired rolls the active segment of v, if it is still that.

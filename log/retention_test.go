@@ -166,3 +166,37 @@ func TestInternalBatchesRollToo(t *testing.T) {
 	l, _ = open(t, fs, Config{})
 	check(t, l, m)
 }
+
+// A segment of which compaction left nothing has no time, and must not keep those behind it from expiring.
+func TestRetentionPassesWhatWasCompactedAway(t *testing.T) {
+	now := at(10_000)
+	l := clockLog(t, Config{SegmentBytes: 1000}, &now)
+	add := func(key string, ts int64, size int) {
+		t.Helper()
+		b, err := batch.BuildRecords([]batch.Record{{Timestamp: ts, Key: []byte(key), Value: make([]byte, size)}}, batch.BuildOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Append([]batch.Batch{b}, []Epoch{1}, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("a", 1000, 800)
+	add("a", 2000, 850) // so large that the segments do not become one
+	add("b", 9000, 800)
+	if err := l.SaveCheckpoint(Checkpoint{Index: 3}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Compact(t.Context(), CompactArgs{To: 2, Buffer: 1 << 10}); err != nil {
+		t.Fatal(err)
+	}
+	if len(l.segments) != 3 || l.segments[0].size != batch.HeaderLen {
+		t.Fatalf("%d segments, the first of %d bytes", len(l.segments), l.segments[0].size)
+	}
+	if got := l.RetentionPoint(5*time.Second, -1, 3, now); got != 2 {
+		t.Errorf("point %d, want 2", got)
+	}
+	if got := l.RetentionPoint(9*time.Second, -1, 3, now); got > 1 {
+		t.Errorf("point %d although nothing has expired but gaps", got)
+	}
+}

@@ -89,9 +89,14 @@ func TestReplicaReturnsToCompactedLog(t *testing.T) {
 		_, met := table(t, c, topic)
 		return !met["deleted"]
 	})
+	var back kadm.AlterPartitionAssignmentsReq
+	back.Assign(topic, 0, []int32{3, 1, 2})
+	responses, err := adm.AlterPartitionAssignments(within(t), back) // before the node can know that it held the replica no more
+	must(t, err)
+	must(t, responses.Error())
 	must(t, third.Process.Start())
 	must(t, c.WaitServing(within(t)))
-	reassign(t, adm, topic, 3, 1, 2)
+	inSync(t, adm, topic, 1, 2, 3)
 	fillKeyed(t, cl, topic)
 	want, _ := table(t, c, topic)
 	reassign(t, adm, topic, 3)
