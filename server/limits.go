@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"balsa/server/cluster"
+	"balsa/server/network"
 )
 
 // LeveledHandler is a slog.Handler whose level can be changed while the broker runs, as Kafka's can with the configs of BROKER_LOGGER.
@@ -23,7 +24,7 @@ func (s *Server) logLevel() *slog.LevelVar {
 }
 
 // connectionLimits returns the limits of the Kafka listener as they are configured now.
-func (s *Server) connectionLimits() ConnectionLimits {
+func (s *Server) connectionLimits() network.ConnectionLimits {
 	image := s.machine.Image()
 	number := func(name string, otherwise int) int {
 		// The value was checked when it was set.
@@ -32,7 +33,7 @@ func (s *Server) connectionLimits() ConnectionLimits {
 		}
 		return otherwise
 	}
-	limits := ConnectionLimits{
+	limits := network.ConnectionLimits{
 		All:       number(cluster.ConfigMaxConnections, s.config.MaxConnections),
 		PerIP:     number(cluster.ConfigMaxConnectionsPerIP, s.config.MaxConnectionsPerIP),
 		PerSecond: math.Inf(1),

@@ -26,6 +26,7 @@ import (
 	"balsa/server/coordinator"
 	"balsa/server/group"
 	"balsa/server/handler"
+	"balsa/server/network"
 	"balsa/server/partition"
 	"balsa/server/txn"
 )
@@ -46,7 +47,7 @@ type Server struct {
 	controller  *controller.Controller
 	coordinator *coordinator.Host
 	manager     *partition.Manager
-	listener    *Listener
+	listener    *network.Listener
 	leaders     *leaderTable
 	producerIDs *controller.ProducerIDs
 	markers     *markers
@@ -239,13 +240,13 @@ func (s *Server) openListener() error {
 		FetchMaxBytes: int(s.config.FetchMaxBytes), FetchSessions: s.config.FetchSessionCacheSize,
 		RackAware: s.config.ReplicaSelector == config.RackAwareReplicaSelector,
 	})
-	c := DefaultListenerConfig()
+	c := network.DefaultListenerConfig()
 	c.MaxConnections, c.MaxRequestBytes = s.config.MaxConnections, int(s.config.MaxRequestBytes)
 	c.MaxConnectionsPerIP, c.QueuedMaxBytes = s.config.MaxConnectionsPerIP, s.config.QueuedMaxBytes
 	c.IdleTimeout, c.MaxInFlightRequests = s.config.ConnectionsMaxIdle, s.config.MaxInFlight
 	c.Limits = s.connectionLimits
 	var err error
-	s.listener, err = NewListener(c, dispatcher, s.logger)
+	s.listener, err = network.NewListener(c, dispatcher, s.logger)
 	return err
 }
 

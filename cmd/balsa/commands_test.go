@@ -219,7 +219,7 @@ func TestClusterStatus(t *testing.T) {
 func TestClusterStatusJudges(t *testing.T) {
 	status := clusterStatus{
 		Controller: -1, Leaderless: 1, UnderReplicated: 2,
-		Nodes:    []nodeStatus{{ID: 1, State: "up"}, {ID: 2, State: "down: connection refused"}},
+		Nodes: []nodeStatus{{ID: 1, State: "up"}, {ID: 2, State: "down: connection refused"}},
 		Troubled: []troubledPartition{
 			{Topic: "log", Partition: 0, Problem: "leaderless", Leader: -1, Replicas: []int32{1, 2}},
 			{Topic: "__consumer_offsets", Partition: 0, Problem: "under-replicated", Leader: 1, Replicas: []int32{1, 2}, ISR: []int32{1}},
