@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the client scenario (README.md) with every Kafka client, or with those named.
-#   run.sh [--bootstrap HOST:PORT,...] [--replication-factor N] [--strict] [kcat|franz-go|sarama|kafka-python|confluent-kafka|kafkajs|java|java-admin]...
+#   run.sh [--bootstrap HOST:PORT,...] [--replication-factor N] [--strict] [kcat|franz-go|sarama|kafka-python|confluent-kafka|kafkajs|java|java-admin|java-transactions|java-groups]...
 # Without --bootstrap it starts three nodes of balsa on private ports and ends them. A client whose language is missing is
 # skipped with the reason; --strict counts that as a failure.
 set -uo pipefail
@@ -8,7 +8,7 @@ set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 readonly here root
-readonly all=(kcat franz-go sarama kafka-python confluent-kafka kafkajs java java-admin)
+readonly all=(kcat franz-go sarama kafka-python confluent-kafka kafkajs java java-admin java-transactions java-groups)
 readonly client_timeout=300
 readonly base_port=${BALSA_CLIENTS_PORT:-31490}
 unset BALSA_CLIENTS_PORT # the server takes every BALSA_ variable for a setting of its own
@@ -50,6 +50,18 @@ start_cluster() {
   fi
   bootstrap=$(sed -n 's/^bootstrap=//p' "$tmp/cluster.out" | tail -1)
   [[ -n $bootstrap ]] || { cat "$tmp/cluster.out" >&2; echo "run.sh: cluster.sh printed no bootstrap=" >&2; exit 1; }
+}
+
+# write_restart writes the program that kills a node of ours and starts it again, for clients that want to see that.
+write_restart() {
+  local flags
+  printf -v flags '%q ' --base-port "$base_port" --dir "$tmp/cluster"
+  cat >"$tmp/restart" <<END
+#!/usr/bin/env bash
+${BALSA_BINARY:+export BALSA_BINARY=$(printf %q "$BALSA_BINARY")}
+$(printf %q "$root/scripts/cluster.sh") kill "\$1" $flags && sleep 0.5 && $(printf %q "$root/scripts/cluster.sh") start "\$1" $flags
+END
+  chmod +x "$tmp/restart"
 }
 
 # need TOOL... skips the current client when a tool is missing.
@@ -120,6 +132,13 @@ setup() {
     need java mvn && prepare "building with Maven" java_classes || return
     cmd=(java -Xmx256m -cp "$here/java/target/classes:$here/java/target/libs/*" balsa.AdminSweep "$bootstrap" "$here/java/admin-sweep.txt")
     ;;
+  java-transactions | java-groups)
+    need java mvn && prepare "building with Maven" java_classes || return
+    local class=Transactions
+    [[ $1 == java-groups ]] && class=Groups
+    cmd=(java -Xmx256m -cp "$here/java/target/classes:$here/java/target/libs/*" "balsa.$class" "$bootstrap" "$replication")
+    ((cluster)) && cmd+=("$tmp/restart")
+    ;;
   esac
 }
 
@@ -140,7 +159,7 @@ run_client() {
   fi
 }
 
-[[ -n $bootstrap ]] || start_cluster
+[[ -n $bootstrap ]] || { start_cluster && write_restart; }
 : >"$tmp/results"
 for client in "${clients[@]}"; do
   run_client "$client"
