@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import org.apache.kafka.clients.consumer.CommitFailedException;
@@ -60,6 +61,10 @@ final class GroupMember extends Thread implements ConsumerRebalanceListener {
             rebalances++;
         }
         ledger.assigned(getName(), partitions);
+        for (var p : partitions) {
+            var offset = consumer.committed(Set.of(p)).get(p);
+            ledger.note(getName(), "%s begins at %d, committed is %s".formatted(p, consumer.position(p), offset));
+        }
     }
 
     @Override
@@ -68,7 +73,12 @@ final class GroupMember extends Thread implements ConsumerRebalanceListener {
             rebalances++;
         }
         try {
+            var positions = new StringBuilder();
+            for (var p : partitions) {
+                positions.append(" %s=%d".formatted(p, consumer.position(p)));
+            }
             consumer.commitSync();
+            ledger.note(getName(), "committed" + positions);
         } catch (CommitFailedException | FencedInstanceIdException | RebalanceInProgressException | TimeoutException e) {
             ledger.notCommitted();
         } finally {

@@ -18,6 +18,7 @@ final class Ledger {
     private final Map<String, List<String>> reads = new HashMap<>();
     private final Set<String> retired = new HashSet<>();
     private final List<String> faults = new ArrayList<>();
+    private final List<String> notes = new ArrayList<>();
     private int uncommitted;
 
     synchronized void assigned(String member, Collection<TopicPartition> partitions) {
@@ -42,6 +43,11 @@ final class Ledger {
             faults.add("%s reads %s, which %s owns".formatted(member, p, owners.get(p)));
         }
         reads.computeIfAbsent(record, r -> new ArrayList<>(1)).add("%s at %d by %s, %s".formatted(p, offset, member, LocalTime.now()));
+    }
+
+    /** Notes something that helps to explain a record that is read twice. */
+    synchronized void note(String member, String what) {
+        notes.add("%s %s: %s".formatted(LocalTime.now(), member, what));
     }
 
     /** A commit failed, so that others may read again what was read. */
@@ -73,6 +79,6 @@ final class Ledger {
     synchronized void verify() {
         check(faults.isEmpty(), "%d faults: %s", faults.size(), faults.subList(0, Math.min(5, faults.size())));
         var twice = reads.values().stream().filter(r -> r.size() > 1).toList();
-        check(twice.isEmpty() || uncommitted > 0, "%d records were read twice although every commit succeeded: %s", twice.size(), twice.subList(0, Math.min(3, twice.size())));
+        check(twice.isEmpty() || uncommitted > 0, "%d records were read twice although every commit succeeded: %s; %s", twice.size(), twice.subList(0, Math.min(2, twice.size())), notes);
     }
 }
