@@ -73,6 +73,7 @@ final class GroupMember extends Thread implements ConsumerRebalanceListener {
             rebalances++;
         }
         try {
+            // Asking for a position waits until it is validated with a new leader. Before that commitSync would leave the partition out, without a word.
             var positions = new StringBuilder();
             for (var p : partitions) {
                 positions.append(" %s=%d".formatted(p, consumer.position(p)));
