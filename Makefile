@@ -30,8 +30,8 @@ test: ## run every Go test
 	go test $(PACKAGES)
 	cd test/clients/sarama && go vet ./...
 
-race: ## run every Go test under the race detector
-	go test -race $(PACKAGES)
+race: ## run every Go test under the race detector, the long random ones with fewer seeds
+	go test -race -short $(PACKAGES)
 
 lint: ## check format, vet, staticcheck, the shell scripts; the tools are pinned in scripts/tools/go.mod
 	@unformatted=$$($(TOOL) gofumpt -l $$(git ls-files -co --exclude-standard '*.go')); \

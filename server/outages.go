@@ -31,8 +31,9 @@ type outages struct {
 	mu  sync.RWMutex
 	out map[raft.NodeID]map[raft.GroupID]log.Epoch // the epochs mean nothing here; the form is that of leaders
 
-	telling sync.Mutex // one update at a time; guards told
+	telling sync.Mutex // one update at a time; guards told and missed
 	told    time.Time
+	missed  bool // a broker could not be told the last time
 }
 
 func newOutages(node raft.NodeID, own func() []raft.GroupID, logger *slog.Logger) *outages {
@@ -60,7 +61,8 @@ func (o *outages) set(node raft.NodeID, out map[raft.GroupID]log.Epoch) bool {
 }
 
 // run keeps the other brokers informed until ctx ends: at the start, since an earlier process may have left them with
-// something that is no longer true, on news, and now and then while there is something to tell.
+// something that is no longer true, on news, and now and then while there is something to tell. Whoever could not be
+// reached is tried again: what it does not hear of, it takes to be in sync.
 func (o *outages) run(ctx context.Context, brokers func() []raft.NodeID, call callFunc) {
 	ticker := time.NewTicker(outagesInterval)
 	defer ticker.Stop()
@@ -83,16 +85,17 @@ func (o *outages) update(ctx context.Context, brokers func() []raft.NodeID, call
 		mine[id] = 0
 	}
 	news := o.set(o.node, mine)
-	if news || o.told.IsZero() || (len(mine) > 0 && time.Since(o.told) >= announceAll) {
+	if news || o.missed || o.told.IsZero() || (len(mine) > 0 && time.Since(o.told) >= announceAll) {
 		o.told = time.Now()
-		o.tell(ctx, brokers(), call, encodeLeaders(mine))
+		o.missed = !o.tell(ctx, brokers(), call, encodeLeaders(mine))
 	}
 }
 
-// tell sends this broker's outages to the others, and takes theirs from the answers.
-func (o *outages) tell(ctx context.Context, brokers []raft.NodeID, call callFunc, message []byte) {
+// tell sends this broker's outages to the others, and takes theirs from the answers. It says whether all have answered.
+func (o *outages) tell(ctx context.Context, brokers []raft.NodeID, call callFunc, message []byte) bool {
 	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
 	defer cancel()
+	var failed atomic.Bool
 	var wg sync.WaitGroup
 	for _, n := range brokers {
 		if n == o.node {
@@ -106,12 +109,16 @@ func (o *outages) tell(ctx context.Context, brokers []raft.NodeID, call callFunc
 					o.set(n, out)
 				}
 			}
+			if err != nil {
+				failed.Store(true)
+			}
 			if err != nil && !errors.Is(err, raft.ErrUnreachable) {
 				o.logger.Debug("telling about outages failed", "to", n, "err", err)
 			}
 		})
 	}
 	wg.Wait()
+	return !failed.Load()
 }
 
 // serve takes another broker's outages and answers with this one's; its signature is raft.Service.

@@ -49,3 +49,29 @@ func TestOutagesSpreadAndEnd(t *testing.T) {
 		stop()
 	})
 }
+
+// A broker that cannot be reached when there is news hears of it as soon as it can.
+func TestOutagesReachWhoWasAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := raft.GroupID{Topic: [16]byte{1}, Partition: 2}
+		var away atomic.Bool
+		away.Store(true)
+		b := newOutages(2, func() []raft.GroupID { return nil }, slog.New(slog.DiscardHandler))
+		a := newOutages(1, func() []raft.GroupID { return []raft.GroupID{bad} }, slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go a.run(ctx, func() []raft.NodeID { return []raft.NodeID{1, 2} },
+			func(ctx context.Context, _ raft.NodeID, _ uint8, message []byte) ([]byte, error) {
+				if away.Load() {
+					return nil, raft.ErrUnreachable
+				}
+				return b.serve(ctx, 1, message)
+			})
+		time.Sleep(outagesInterval / 2)
+		away.Store(false)
+		time.Sleep(outagesInterval)
+		if !b.has(1, bad) {
+			t.Error("the broker that was away does not know yet")
+		}
+	})
+}

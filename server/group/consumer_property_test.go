@@ -31,18 +31,6 @@ func TestConsumerModel(t *testing.T) {
 	}
 }
 
-func FuzzConsumerModel(f *testing.F) {
-	f.Add(uint64(1), 50)
-	f.Fuzz(func(t *testing.T, seed uint64, steps int) {
-		m := newConsumerModel(t, rand.New(rand.NewPCG(seed, 5)), seed%2 == 0)
-		for range min(steps, 1000) {
-			m.step()
-			m.check()
-		}
-		m.rest()
-	})
-}
-
 type consumerModel struct {
 	*harness
 	rng     *rand.Rand

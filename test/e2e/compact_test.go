@@ -82,7 +82,7 @@ func TestReplicaReturnsToCompactedLog(t *testing.T) {
 		return size > 1000 // the key is in the first batch
 	})
 	must(t, third.Kill())
-	reassign(t, adm, topic, 1, 2)
+	reassign(t, c, adm, topic, 1, 2)
 	put(t, cl, topic, "deleted", nil)
 	eventually(t, "the tombstone is gone", func() bool {
 		fillKeyed(t, cl, topic)
@@ -96,10 +96,10 @@ func TestReplicaReturnsToCompactedLog(t *testing.T) {
 	must(t, responses.Error())
 	must(t, third.Process.Start())
 	must(t, c.WaitServing(within(t)))
-	inSync(t, adm, topic, 1, 2, 3)
+	inSync(t, c, topic, 1, 2, 3)
 	fillKeyed(t, cl, topic)
 	want, _ := table(t, c, topic)
-	reassign(t, adm, topic, 3)
+	reassign(t, c, adm, topic, 3)
 	if got, met := table(t, c, topic); met["deleted"] || !maps.Equal(got, want) {
 		t.Errorf("a reader of the replica that returned knows %v, want %v", got, want)
 	}

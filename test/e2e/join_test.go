@@ -15,30 +15,53 @@ import (
 )
 
 // reassign moves the only partition of a topic and waits until it has arrived.
-func reassign(t *testing.T, adm *kadm.Client, topic string, to ...int32) {
+func reassign(t *testing.T, c *harness.Cluster, adm *kadm.Client, topic string, to ...int32) {
 	t.Helper()
 	var req kadm.AlterPartitionAssignmentsReq
 	req.Assign(topic, 0, to)
 	responses, err := adm.AlterPartitionAssignments(within(t), req)
 	must(t, err)
 	must(t, responses.Error())
-	inSync(t, adm, topic, to...)
+	inSync(t, c, topic, to...)
 }
 
-// inSync waits until the only partition of a topic has these replicas, all in sync.
-func inSync(t *testing.T, adm *kadm.Client, topic string, want ...int32) {
+// inSync waits until the only partition of a topic has these replicas, all in sync, on the word of every broker in service: a
+// broker that has just come back knows first which of its own replicas are not.
+func inSync(t *testing.T, c *harness.Cluster, topic string, want ...int32) {
 	t.Helper()
 	slices.Sort(want)
+	cl := client(t, c)
+	must(t, cl.Ping(within(t)))
 	eventually(t, "the replicas are in sync", func() bool {
-		m, err := adm.Metadata(t.Context(), topic)
-		if err != nil || len(m.Topics[topic].Partitions) != 1 {
-			return false
+		for _, n := range want {
+			replicas, isr := replicasSeenBy(t, cl, n, topic)
+			if !slices.Equal(replicas, want) || !slices.Equal(isr, want) {
+				return false
+			}
 		}
-		p := m.Topics[topic].Partitions[0]
-		slices.Sort(p.Replicas)
-		slices.Sort(p.ISR)
-		return slices.Equal(p.Replicas, want) && slices.Equal(p.ISR, want)
+		return true
 	})
+}
+
+// replicasSeenBy returns the sorted replicas of a topic's only partition, and those in sync, as one broker sees them.
+func replicasSeenBy(t *testing.T, cl *kgo.Client, node int32, topic string) (replicas, isr []int32) {
+	t.Helper()
+	req := kmsg.NewPtrMetadataRequest()
+	rt := kmsg.NewMetadataRequestTopic()
+	rt.Topic = kmsg.StringPtr(topic)
+	req.Topics = append(req.Topics, rt)
+	r, err := cl.Broker(int(node)).Request(t.Context(), req)
+	if err != nil {
+		return nil, nil // not there yet
+	}
+	m := r.(*kmsg.MetadataResponse)
+	if len(m.Topics) != 1 || len(m.Topics[0].Partitions) != 1 {
+		return nil, nil
+	}
+	p := m.Topics[0].Partitions[0]
+	slices.Sort(p.Replicas)
+	slices.Sort(p.ISR)
+	return p.Replicas, p.ISR
 }
 
 // TestJoin grows a cluster by a node, moves a partition to it alone, and shrinks the cluster to what was not there before.
@@ -51,8 +74,8 @@ func TestJoin(t *testing.T) {
 	must(t, fourth.Process.Start())
 	must(t, c.WaitServing(within(t)))
 	adm := admin(t, c)
-	reassign(t, adm, "moved", 4, 1)
-	reassign(t, adm, "moved", 4)
+	reassign(t, c, adm, "moved", 4, 1)
+	reassign(t, c, adm, "moved", 4)
 	cl := client(t, c)
 	if next := produce(t, cl, "moved", "c"); next != 2 {
 		t.Errorf("the next record got offset %d, want 2", next)
@@ -100,7 +123,7 @@ func TestLostDataDirectory(t *testing.T) {
 	lost.Argv = append(lost.Argv, "--join", c.Seeds()[:strings.LastIndex(c.Seeds(), ",")])
 	must(t, lost.Process.Start())
 	must(t, c.WaitServing(within(t)))
-	inSync(t, admin(t, c), "kept", 1, 2, 3)
+	inSync(t, c, "kept", 1, 2, 3)
 	eventually(t, "it votes on the metadata again", func() bool { return slices.Contains(metadataVoters(t, cl), lost.ID) })
 	must(t, c.Nodes[0].Kill()) // now its vote counts, and what it stores
 	produce(t, client(t, c), "kept", "d")
@@ -142,7 +165,7 @@ func TestSingleNodeGrows(t *testing.T) {
 		list, err := adm.ListPartitionReassignments(t.Context(), nil)
 		return err == nil && len(list) == 0 && len(metadataVoters(t, cl)) == 3
 	})
-	inSync(t, adm, "grown", 1, 2, 3)
+	inSync(t, c, "grown", 1, 2, 3)
 	must(t, first.Kill())
 	produce(t, client(t, c), "grown", "c")
 	wantValues(t, consume(t, c, "grown", kgo.NewOffset().At(0), 3), 0, "a", "b", "c")

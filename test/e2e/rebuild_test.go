@@ -35,7 +35,7 @@ func TestRebuild(t *testing.T) {
 			produce(t, cl, "mended", "c")
 			must(t, damaged.Process.Start())
 			must(t, c.WaitServing(within(t)))
-			inSync(t, admin(t, c), "mended", 1, 2, 3)
+			inSync(t, c, "mended", 1, 2, 3)
 			must(t, c.Nodes[0].Kill())
 			produce(t, client(t, c), "mended", "d")
 			wantValues(t, consume(t, c, "mended", kgo.NewOffset().At(0), 4), 0, "a", "b", "c", "d")
