@@ -96,6 +96,11 @@ final class Cluster implements AutoCloseable {
         });
     }
 
+    /** Does something while no node is killed. */
+    synchronized void undisturbed(Steps.Step action) throws Exception {
+        action.run();
+    }
+
     /** Reads each partition of a topic up to its present end. */
     List<ConsumerRecord<String, String>> read(String topic, String isolation) throws Exception {
         var records = new ArrayList<ConsumerRecord<String, String>>();
