@@ -69,7 +69,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 	scripts/fuzz.sh $(FUZZTIME)
 
 clients: build ## run real Kafka clients in six languages against three nodes
-	test/clients/run.sh $(if $(CI),--strict)
+	test/clients/run.sh $(if $(CI),--strict --calm)
 
 kgo: build ## run franz-go's own integration tests against three nodes (KGOFLAGS="flags of test/kgo")
 	BALSA_BINARY=$(CURDIR)/bin/balsa go test -tags kgo -timeout 0 -v ./test/kgo -run TestFranzGo $(KGOFLAGS)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs the client scenario (README.md) with every Kafka client, or with those named.
-#   run.sh [--bootstrap HOST:PORT,...] [--replication-factor N] [--strict] [kcat|franz-go|sarama|kafka-python|confluent-kafka|kafkajs|java|java-admin|java-transactions|java-groups]...
+#   run.sh [--bootstrap HOST:PORT,...] [--replication-factor N] [--strict] [--calm] [kcat|franz-go|sarama|kafka-python|confluent-kafka|kafkajs|java|java-admin|java-transactions|java-groups]...
 # Without --bootstrap it starts three nodes of balsa on private ports and ends them. A client whose language is missing is
-# skipped with the reason; --strict counts that as a failure.
+# skipped with the reason; --strict counts that as a failure. Our nodes are killed while java-transactions and java-groups run,
+# except with --calm.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,13 +14,14 @@ readonly client_timeout=300
 readonly base_port=${BALSA_CLIENTS_PORT:-31490}
 unset BALSA_CLIENTS_PORT # the server takes every BALSA_ variable for a setting of its own
 
-bootstrap='' replication=3 strict=0 clients=()
+bootstrap='' replication=3 strict=0 calm=0 clients=()
 while (($#)); do
   case $1 in
   --bootstrap) bootstrap=${2:?--bootstrap needs host:port}; shift ;;
   --replication-factor) replication=${2:?--replication-factor needs a number}; shift ;;
   --strict) strict=1 ;;
-  -h | --help) sed -n '2,6p' "$0"; exit 0 ;;
+  --calm) calm=1 ;;
+  -h | --help) sed -n '2,7p' "$0"; exit 0 ;;
   -*) echo "run.sh: unknown option $1 (see --help)" >&2; exit 2 ;;
   *)
     [[ " ${all[*]} " == *" $1 "* ]] || { echo "run.sh: unknown client $1; known: ${all[*]}" >&2; exit 2; }
@@ -137,7 +139,7 @@ setup() {
     local class=Transactions
     [[ $1 == java-groups ]] && class=Groups
     cmd=(java -Xmx256m -cp "$here/java/target/classes:$here/java/target/libs/*" "balsa.$class" "$bootstrap" "$replication")
-    ((cluster)) && cmd+=("$tmp/restart")
+    ((cluster && !calm)) && cmd+=("$tmp/restart")
     ;;
   esac
 }
