@@ -223,8 +223,15 @@ func TestElectLeaders(t *testing.T) {
 	must(t, c.Nodes[0].Stop(patience))
 	must(t, c.Nodes[0].Process.Start())
 	must(t, c.WaitServing(within(t)))
-	var m moves
-	run(t, c, &m, "cluster", "rebalance", "--leaders-only")
+	// A replica that is not known to have caught up within the election's patience is refused: PREFERRED_LEADER_NOT_AVAILABLE says
+	// try again.
+	eventually(t, "the leaderships are handed back", func() bool {
+		_, all, code := command(t, c, "cluster", "rebalance", "--leaders-only")
+		if code != 0 && !strings.Contains(all, "PREFERRED_LEADER_NOT_AVAILABLE") {
+			t.Fatalf("exit code %d: %s", code, all)
+		}
+		return code == 0
+	})
 	cl := client(t, c)
 	req := kmsg.NewPtrElectLeadersRequest()
 	req.TimeoutMillis = 10_000
