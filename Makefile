@@ -30,8 +30,9 @@ test: ## run every Go test
 	go test $(PACKAGES)
 	cd test/clients/sarama && go vet ./...
 
-race: ## run every Go test under the race detector, the long random ones with fewer seeds
-	go test -race -short $(PACKAGES)
+# Not test/e2e: what it tests are processes, built without the detector.
+race: ## run the Go tests under the race detector, the long random ones with fewer seeds
+	go test -race -short $$(go list $(PACKAGES) | grep -v '/test/e2e$$')
 
 lint: ## check format, vet, staticcheck, the shell scripts; the tools are pinned in scripts/tools/go.mod
 	@unformatted=$$($(TOOL) gofumpt -l $$(git ls-files -co --exclude-standard '*.go')); \
