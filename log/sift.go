@@ -76,7 +76,7 @@ func (l *Log) sifted(v *view, w *window) error {
 	for k := v.byOffset(w.from); k < len(v.segments) && v.segments[k].base < w.limit; k++ {
 		end, _, _ := v.end(k)
 		f := sieve{path: v.segments[k].data.path, pos: pos, end: end, offset: offset}
-		more := false
+		var more bool
 		if out, more, err = f.run(v.segments[k], w, out); err != nil {
 			return err
 		}

@@ -33,8 +33,8 @@ func siftedLog(t *testing.T, memory *Memory, n, first int) (l *Log, bytes int64)
 		add(fmt.Sprint("key ", i), make([]byte, 100+first))
 		first = 0
 	}
-	b := batch.Batch(nil)
-	if b, err = l.Entry(1); err != nil {
+	b, err := l.Entry(1)
+	if err != nil {
 		t.Fatal(err)
 	}
 	bytes += int64(len(b)) // the last record of that key stays

@@ -139,7 +139,7 @@ setup() {
     local class=Transactions
     [[ $1 == java-groups ]] && class=Groups
     cmd=(java -Xmx256m -cp "$here/java/target/classes:$here/java/target/libs/*" "balsa.$class" "$bootstrap" "$replication")
-    ((cluster && !calm)) && cmd+=("$tmp/restart")
+    if ((cluster && !calm)); then cmd+=("$tmp/restart"); fi
     ;;
   esac
 }
