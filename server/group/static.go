@@ -66,14 +66,15 @@ func (l *Leader) replaceMember(g *liveGroup, old *member, id string) *member {
 	return m
 }
 
-// storeReplaced makes the new member id durable, then tells it to the member.
+// storeReplaced makes the new member id durable, then tells it to the member. The session starts over: it may have ended
+// while the join waited, when no heartbeat was expected.
 func (l *Leader) storeReplaced(g *liveGroup, m *member, previousLeader string, version int16) {
 	generation := g.generation
 	assignments := make(map[string][]byte, len(g.members))
 	for _, other := range g.members {
 		assignments[other.id] = other.assignment
 	}
-	l.write(g.id, []record{groupStored{g.id, g.membership(assignments)}}, false, func(_ time.Time, err *kerr.Error) {
+	l.write(g.id, []record{groupStored{g.id, g.membership(assignments)}}, false, func(now time.Time, err *kerr.Error) {
 		if err != nil {
 			m.answerJoin(joinError("", err))
 			return
@@ -89,6 +90,8 @@ func (l *Leader) storeReplaced(g *liveGroup, m *member, previousLeader string, v
 			r.LeaderID = previousLeader
 			r.Members = nil
 		}
-		m.answerJoin(r)
+		if m.answerJoin(r) {
+			l.touch(m, now)
+		}
 	})
 }
