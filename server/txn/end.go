@@ -101,10 +101,11 @@ func (t *stored) judgeEnd(producerID int64, epoch int16, commit, busy bool) (rep
 }
 
 // judgeEndBumping judges an EndTxn of KIP-890, where each end bumps the epoch: the current epoch means another end, the one
-// before it a repetition.
+// before it a repetition. After an end of an earlier version, by a client or to fence one, it is none: the epoch is a
+// successor's, or one that is only there to fence with.
 func (t *stored) judgeEndBumping(producerID int64, epoch int16, commit, busy bool) (repeated bool, err *kerr.Error) {
 	replaced := t.PreviousProducerID == producerID && epoch == lastEpoch && t.Epoch == 0
-	repeated = replaced || epoch < math.MaxInt16 && t.Epoch == epoch+1
+	repeated = replaced || t.Version >= versionEpochBump && epoch < math.MaxInt16 && t.Epoch == epoch+1
 	var valid bool
 	switch t.Status {
 	case PrepareCommit, PrepareAbort:

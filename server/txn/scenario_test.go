@@ -247,6 +247,26 @@ func TestZombieInitLeavesSuccessorAlone(t *testing.T) {
 	}
 }
 
+// An end by an older client bumps no epoch: a producer with the epoch before it was fenced, it does not repeat that end and
+// must not be told its successor's epoch.
+func TestZombieEndIsNoRepetition(t *testing.T) {
+	for _, commit := range []bool{true, false} {
+		h := newHarness(t)
+		zombie, _ := h.initProducer("tx", nobody)
+		p, _ := h.initProducer("tx", nobody)
+		want(t, "add", h.add("tx", p, topic("a", 0)), nil)
+		_, err := h.end(4, "tx", p, commit)
+		want(t, "end", err, nil)
+		_, err = h.end(5, "tx", zombie, commit)
+		want(t, "zombie, while the end is completed", err, kerr.ProducerFenced)
+		h.complete()
+		_, err = h.end(5, "tx", zombie, commit)
+		want(t, "zombie", err, kerr.ProducerFenced)
+		_, err = h.end(4, "tx", p, commit)
+		want(t, "end repeated", err, nil)
+	}
+}
+
 func TestTimeout(t *testing.T) {
 	for _, version := range []int8{0, 2} {
 		h, p := begun(t)
@@ -264,6 +284,9 @@ func TestTimeout(t *testing.T) {
 		want(t, "late commit", err, kerr.ProducerFenced)
 		_, err = h.end(5, "tx", p, true)
 		wanted := kerr.InvalidTxnState
+		if version < 2 {
+			wanted = kerr.ProducerFenced
+		}
 		want(t, "late commit with epoch bump", err, wanted)
 		// KIP-360: with transaction version 2 the producer may go on, it was nobody else that fenced it.
 		recovered, err := h.initProducer("tx", p)
@@ -516,6 +539,15 @@ func TestEpochsRunOut(t *testing.T) {
 		h.noIDs = false
 		if c := h.complete(); c.Epoch != math.MaxInt16 || c.ProducerID != 100 {
 			t.Errorf("completion %+v", c)
+		}
+		// The last epoch is there to fence with: a partition refuses the marker that would end a transaction with it.
+		if version < 2 {
+			_, err := h.end(5, "tx", p, false)
+			want(t, "late abort", err, kerr.ProducerFenced)
+		} else {
+			next, err := h.end(5, "tx", p, false)
+			want(t, "late abort", err, nil)
+			wantProducer(t, "late abort", next, producer{101, 0})
 		}
 		next, err := h.initProducer("tx", nobody)
 		want(t, "init", err, nil)
