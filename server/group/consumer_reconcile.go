@@ -4,7 +4,8 @@ package group
 // its epoch; when it says that it has, or had nothing to give up, it goes on to targetEpoch and gets what is free. What
 // others have not given up yet it waits for. owned is what the member says it has; nil when it does not say.
 //
-// A partition is therefore never given to a member while another may believe that it has it.
+// A partition is therefore never given to a member while another may believe that it has it. That takes the member at its word:
+// it must not go on to take up what it was told before and does not name.
 func reconcile(m *consumerMember, targetEpoch int32, target assignment, owned *assignment, free func(topicID, int32) bool) memberAssignment {
 	switch {
 	case m.state == memberStable && m.epoch == targetEpoch:

@@ -35,16 +35,23 @@ func (h *harness) consumer(name string, topics ...string) *consumer {
 	return &consumer{h: h, group: "g", name: name, id: name, topics: topics, rebalance: 60_000, owned: assignment{}}
 }
 
+// request is a heartbeat. What it says that the member has is a promise: it must not go on to take up what it was told before.
+// So it says nothing before it has done as it was told, like Kafka's client, or, if it has to say everything, waits to be told
+// again.
 func (c *consumer) request() *kmsg.ConsumerGroupHeartbeatRequest {
 	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
 	req.Version = 1
 	req.Group, req.MemberID, req.MemberEpoch, req.InstanceID = c.group, c.id, c.epoch, c.instance
 	if c.epoch == 0 || c.full {
+		c.told = nil
 		req.RackID, req.RebalanceTimeoutMillis, req.ServerAssignor = c.rack, c.rebalance, c.assignor
 		req.SubscribedTopicNames, req.SubscribedTopicRegex = c.topics, c.regex
 		if c.regex == nil && c.topics == nil {
 			req.SubscribedTopicNames = []string{}
 		}
+	}
+	if c.told != nil && !c.told.equal(c.owned) {
+		return req
 	}
 	req.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
 	for _, id := range sortedTopics(c.owned) {
