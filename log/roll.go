@@ -104,3 +104,17 @@ func birth(h *batch.Header) int64 {
 	}
 	return h.MaxTimestamp
 }
+
+// RollDrained rolls the active segment if all its records lie below start and it has at least so many bytes, so that TrimPrefix
+// can delete it. It says whether it did.
+func (l *Log) RollDrained(start Offset, least int64) (bool, error) {
+	l.appendMu.Lock()
+	defer l.appendMu.Unlock()
+	if err := l.usable(); err != nil {
+		return false, err
+	}
+	if _, size, _ := l.activeState(); l.nextOffset > start || size < least {
+		return false, nil
+	}
+	return true, l.roll()
+}
