@@ -42,6 +42,7 @@ var layers = map[string]int{
 	// Replication, and the pure state machines.
 	"raft":         2,
 	"server/group": 2,
+	"server/share": 2,
 	"server/txn":   2,
 
 	"log":          1,
