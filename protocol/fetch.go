@@ -1,9 +1,6 @@
 package protocol
 
-import (
-	"encoding/binary"
-	"math"
-)
+import "encoding/binary"
 
 // FetchResponse is a Fetch answer without its records. kmsg's type would have to hold and then copy them; this one
 // knows only how long they are, and is encoded with holes where file ranges go.
@@ -66,10 +63,8 @@ func NewFetchPartition(partition int32) FetchPartition {
 // result for each partition with RecordBytes > 0, in order: there its records go. ok is false when the frame would be
 // larger than a length field can say.
 func AppendFetchResponse(dst []byte, correlationID int32, r *FetchResponse) (frame []byte, cuts []int, ok bool) {
-	e := fetchEncoder{dst: dst, version: r.Version, flexible: r.Version >= 12}
-	start := len(dst)
-	e.int32(0) // length, known at the end
-	e.dst = appendResponseHeader(e.dst, correlationID, e.flexible)
+	e := fetchEncoder{version: r.Version, encoder: encoder{dst: dst, flexible: r.Version >= 12}}
+	e.begin(correlationID)
 	e.int32(r.ThrottleMillis)
 	if e.version >= 7 {
 		e.int16(r.ErrorCode)
@@ -82,20 +77,13 @@ func AppendFetchResponse(dst []byte, correlationID int32, r *FetchResponse) (fra
 	if e.flexible {
 		e.endpoints(r.NodeEndpoints)
 	}
-	total := int64(len(e.dst)-start-4) + e.recordBytes
-	if total > math.MaxInt32 {
-		return dst, nil, false
-	}
-	binary.BigEndian.PutUint32(e.dst[start:], uint32(total))
-	return e.dst, e.cuts, true
+	return e.end()
 }
 
 type fetchEncoder struct {
-	dst         []byte
-	version     int16
-	flexible    bool
-	cuts        []int
-	recordBytes int64
+	encoder
+
+	version int16
 }
 
 func (e *fetchEncoder) topic(t *FetchTopic) {
@@ -123,15 +111,7 @@ func (e *fetchEncoder) partition(p *FetchPartition) {
 	if e.version >= 11 {
 		e.int32(p.PreferredReadReplica)
 	}
-	if e.flexible {
-		e.dst = binary.AppendUvarint(e.dst, uint64(p.RecordBytes)+1)
-	} else {
-		e.int32(p.RecordBytes)
-	}
-	if p.RecordBytes > 0 {
-		e.cuts = append(e.cuts, len(e.dst))
-		e.recordBytes += int64(p.RecordBytes)
-	}
+	e.records(p.RecordBytes)
 	if e.flexible {
 		e.partitionTags(p)
 	}
@@ -186,47 +166,9 @@ func (e *fetchEncoder) endpoints(nodes []NodeEndpoint) {
 		e.noTags()
 		return
 	}
-	inner := fetchEncoder{flexible: true}
-	inner.arrayLen(len(nodes))
-	for _, n := range nodes {
-		inner.int32(n.NodeID)
-		inner.text(n.Host)
-		inner.int32(n.Port)
-		if n.Rack == nil {
-			inner.dst = append(inner.dst, 0)
-		} else {
-			inner.text(*n.Rack)
-		}
-		inner.noTags()
-	}
+	inner := encoder{flexible: true}
+	inner.nodes(nodes)
 	e.dst = append(e.dst, 1, 0)
 	e.dst = binary.AppendUvarint(e.dst, uint64(len(inner.dst)))
 	e.dst = append(e.dst, inner.dst...)
 }
-
-func (e *fetchEncoder) noTags() {
-	if e.flexible {
-		e.dst = append(e.dst, 0)
-	}
-}
-
-func (e *fetchEncoder) arrayLen(n int) {
-	if e.flexible {
-		e.dst = binary.AppendUvarint(e.dst, uint64(n)+1)
-	} else {
-		e.int32(int32(n))
-	}
-}
-
-func (e *fetchEncoder) text(s string) {
-	if e.flexible {
-		e.dst = binary.AppendUvarint(e.dst, uint64(len(s))+1)
-	} else {
-		e.int16(int16(len(s)))
-	}
-	e.dst = append(e.dst, s...)
-}
-
-func (e *fetchEncoder) int16(v int16) { e.dst = binary.BigEndian.AppendUint16(e.dst, uint16(v)) }
-func (e *fetchEncoder) int32(v int32) { e.dst = binary.BigEndian.AppendUint32(e.dst, uint32(v)) }
-func (e *fetchEncoder) int64(v int64) { e.dst = binary.BigEndian.AppendUint64(e.dst, uint64(v)) }

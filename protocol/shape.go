@@ -95,8 +95,10 @@ func (w *walker) array(s *shape, version int16) {
 	if n <= 0 { // null or empty
 		return
 	}
-	w.elements += n
 	elem := &s.fields[0]
+	if elem.kind != fixed || elem.size > 1 { // bytes stay bytes: acknowledgements have one for each record
+		w.elements += n
+	}
 	if elem.kind == fixed {
 		if n > len(w.src)/elem.size {
 			w.fail()

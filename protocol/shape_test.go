@@ -171,6 +171,19 @@ func TestElementLimit(t *testing.T) {
 	}
 }
 
+// TestTypesAreNoElements: a record's acknowledgement takes one byte, on the wire and decoded.
+func TestTypesAreNoElements(t *testing.T) {
+	req := kmsg.NewPtrShareAcknowledgeRequest()
+	req.Version = 2
+	types := make([]int8, 4*freeElements)
+	req.Topics = []kmsg.ShareAcknowledgeRequestTopic{{Partitions: []kmsg.ShareAcknowledgeRequestTopicPartition{{
+		AcknowledgementBatches: []kmsg.ShareAcknowledgeRequestTopicPartitionAcknowledgementBatch{{AcknowledgeTypes: types}},
+	}}}}
+	if _, err := DecodeRequest(RequestHeader{Key: 79, Version: 2}, req.AppendTo(nil)); err != nil {
+		t.Errorf("%d types: %v", len(types), err)
+	}
+}
+
 // hostile returns a body of about size bytes (negative: of so many elements) that is as expensive to decode as the layout allows: the smallest possible
 // elements, in the array at position which of all arrays in the message.
 func hostile(s *shape, version int16, flexible bool, which *int, size int) []byte {
@@ -255,7 +268,7 @@ func TestDecodeAmplification(t *testing.T) {
 			return
 		}
 		s := shapes[key]
-		for which := 1; which <= 4; which++ {
+		for which := 1; which <= 6; which++ {
 			left := which
 			// Many elements, and counts that claim more than there is.
 			body := hostile(&s, version, req.IsFlexible(), &left, 1<<20)

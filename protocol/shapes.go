@@ -47,6 +47,10 @@ var shapes = compileShapes(map[kmsg.Key]string{
 	kmsg.OffsetDelete:            `s [{s [{4}]}]`,
 	kmsg.ConsumerGroupHeartbeat:  `s s 4 s s 4 [s] s@1+ s [{16 [4]}]`,
 	kmsg.ConsumerGroupDescribe:   `[s] 1`,
+	kmsg.ShareGroupHeartbeat:     `s s 4 s [s]`,
+	kmsg.ShareGroupDescribe:      `[s] 1`,
+	kmsg.ShareFetch:              `s s 4 4 4 4 4@1+ 4@1+ 1@2+ 1@2+ [{16 [{4 4@-0 [{8 8 [1]}]}]}] [{16 [4]}]`,
+	kmsg.ShareAcknowledge:        `s s 4 1@2+ [{16 [{4 [{8 8 [1]}]}]}]`,
 	kmsg.DescribeCluster:         `1 1@1+ 1@2+`,
 	kmsg.DescribeProducers:       `[{s [4]}]`,
 
@@ -74,6 +78,10 @@ var shapes = compileShapes(map[kmsg.Key]string{
 	kmsg.StreamsGroupHeartbeat: `s s 4 4 s s 4 ?{4 [{s [s] [s] [{s 4 2 [{s s}]}] [s] [{s 4 2 [{s s}]}] [{[2] [2] [2]}]}]}
 		[{s [4]}] [{s [4]}] [{s [4]}] s ?{s 2} [{s s}] [{s 4 8}] [{s 4 8}] 1`,
 	kmsg.StreamsGroupDescribe: `[s] 1 1@1+`,
+	// Offsets of share groups.
+	kmsg.DescribeShareGroupOffsets: `[{s [{s [4]}]}]`,
+	kmsg.AlterShareGroupOffsets:    `s [{s [{4 8}]}]`,
+	kmsg.DeleteShareGroupOffsets:   `s [{s}]`,
 	// Cluster operations.
 	kmsg.ElectLeaders:               `1@1+ [{s [4]}] 4`,
 	kmsg.AlterPartitionAssignments:  `4 1@1+ [{s [{4 [4]}]}]`,
