@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -13,6 +14,9 @@ func checkTopicConfigs(configs map[string]string) *failure {
 	}
 	if strings.EqualFold(strings.TrimSpace(configs["remote.storage.enable"]), "true") {
 		return failf(kerr.InvalidConfig, "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.")
+	}
+	if policies := splitList(configs["cleanup.policy"]); slices.Contains(policies, "ack") && slices.Contains(policies, "compact") {
+		return failf(kerr.InvalidConfig, "cleanup.policy cannot be both ack and compact: a queue's records go when they are acknowledged")
 	}
 	least, most := configs["min.compaction.lag.ms"], configs["max.compaction.lag.ms"]
 	if least != "" && most != "" && mustNumber("min.compaction.lag.ms", least) > mustNumber("max.compaction.lag.ms", most) {

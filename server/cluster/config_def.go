@@ -195,6 +195,14 @@ func shareOffsetReset(value string) error {
 	return fmt.Errorf("it must be latest, earliest, or by_duration:<duration>, such as by_duration:PT1H")
 }
 
+// deadLetterTopic allows no topic, or the name of one, whether it exists or not.
+func deadLetterTopic(value string) error {
+	if value == "" {
+		return nil
+	}
+	return ValidateTopicName(value)
+}
+
 // splitList splits a LIST value at commas, without spaces around items; the empty value has no items.
 func splitList(value string) []string {
 	if strings.TrimSpace(value) == "" {

@@ -121,6 +121,8 @@ func TestAlterConfigsRefuses(t *testing.T) {
 		{onGroup, "g", []string{"share.record.lock.duration=5000"}, kerr.InvalidConfig, "share.record.lock.duration.ms"},
 		{onGroup, "g", []string{"share.auto.offset.reset=yesterday"}, kerr.InvalidConfig, "by_duration"},
 		{onGroup, "g", []string{"share.auto.offset.reset=by_duration:1h"}, kerr.InvalidConfig, "by_duration"},
+		{onGroup, "g", []string{"share.ordering=random"}, kerr.InvalidConfig, "none, key"},
+		{onGroup, "g", []string{"errors.deadletterqueue.topic.name=a/b"}, kerr.InvalidConfig, "alphanumerics"},
 		{kmsg.ConfigResourceTypeBrokerLogger, "1", []string{"root=DEBUG"}, kerr.InvalidRequest, "type 8"},
 		{kmsg.ConfigResourceTypeUnknown, "1", nil, kerr.InvalidRequest, ""},
 	} {
@@ -233,6 +235,24 @@ func TestAlterResourceTwice(t *testing.T) {
 	configs := fmt.Sprint(w.image.TopicsByName["twice"].Configs, w.image.TopicsByName["once"].Configs)
 	if configs != "map[] map[retention.ms:2 segment.ms:4]" {
 		t.Error(configs)
+	}
+}
+
+func TestShareGroupConfigs(t *testing.T) {
+	w := newWorld(t, 1)
+	c := config.Default()
+	r := NewResolver(&c)
+	value := func(name string) string { return r.GroupValue(w.image, "g", name) }
+	if got := value("errors.deadletterqueue.topic.name") + "," + value("errors.deadletterqueue.copy.record.enable") + "," + value("share.ordering"); got != ",true,none" {
+		t.Errorf("defaults %s", got)
+	}
+	w.alter(onGroup, "g", "errors.deadletterqueue.topic.name=dead.letters", "errors.deadletterqueue.copy.record.enable=false", "share.ordering=key")
+	if got := value("errors.deadletterqueue.topic.name") + "," + value("errors.deadletterqueue.copy.record.enable") + "," + value("share.ordering"); got != "dead.letters,false,key" {
+		t.Errorf("set %s", got)
+	}
+	w.alter(onGroup, "g", "errors.deadletterqueue.topic.name=")
+	if got := value("errors.deadletterqueue.topic.name"); got != "" {
+		t.Errorf("switched off %s", got)
 	}
 }
 

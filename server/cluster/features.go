@@ -14,6 +14,8 @@ const (
 	// FeatureTransaction is transaction.version: from level 2 on, every transaction has its own producer epoch, and partitions are
 	// added to it by writing to them (KIP-890). Level 1 changes nothing here; in Kafka it changes a record format.
 	FeatureTransaction = "transaction.version"
+	// FeatureShare is share.version: from level 1 on, share groups are served (KIP-932).
+	FeatureShare = "share.version"
 	// FeatureMetadata is metadata.version. Kafka's tools and clients want to see one; nothing here depends on it.
 	FeatureMetadata = "metadata.version"
 )
@@ -29,12 +31,14 @@ func SupportedFeatures() []Feature {
 	return []Feature{
 		{FeatureGroup, 0, 1, 1},
 		{FeatureMetadata, 7, 30, 30},
+		{FeatureShare, 0, 1, 1},
 		{FeatureTransaction, 0, 2, 2},
 	}
 }
 
 // unrecordedFeature returns the level of a feature that the cluster's metadata does not name: the cluster was made by a release
-// that recorded none, and works at the levels of the first release that did. These numbers never change.
+// that recorded none, and works at the levels of the first release that did. These numbers never change. A feature that came
+// later is off until it is asked for: brokers of before know nothing of it.
 func unrecordedFeature(name string) int16 {
 	switch name {
 	case FeatureGroup:

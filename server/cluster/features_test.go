@@ -34,8 +34,20 @@ func TestFeaturesOfAnOlderCluster(t *testing.T) {
 	if g, tx, m := img.Feature(FeatureGroup), img.Feature(FeatureTransaction), img.Feature(FeatureMetadata); g != 1 || tx != 2 || m != 30 {
 		t.Errorf("group.version %d, transaction.version %d, metadata.version %d", g, tx, m)
 	}
-	if level := img.Feature("no.such.version"); level != 0 {
-		t.Errorf("unknown feature has level %d", level)
+	for _, name := range []string{FeatureShare, "no.such.version"} {
+		if level := img.Feature(name); level != 0 {
+			t.Errorf("%s, which nobody recorded, has level %d", name, level)
+		}
+	}
+}
+
+// TestShareGroupsComeWithAnUpgrade: a cluster of a release that knew none serves them once it is told to.
+func TestShareGroupsComeWithAnUpgrade(t *testing.T) {
+	w := newWorld(t, 1)
+	delete(w.image.Features, FeatureShare)
+	resp := w.do(featureRequest(2, featureTo(FeatureShare, 1, upgradeFeature))).(*kmsg.UpdateFeaturesResponse)
+	if level := w.image.Feature(FeatureShare); resp.ErrorCode != 0 || level != 1 {
+		t.Errorf("code %d, level %d", resp.ErrorCode, level)
 	}
 }
 

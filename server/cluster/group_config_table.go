@@ -1,7 +1,8 @@
 package cluster
 
-// groupConfigs is every group config of Kafka 4 (resource type GROUP, 32). The bounds of share groups are wider than
-// Kafka's, so that queues can have visibility timeouts of up to 12 hours and many records in flight.
+// groupConfigs is every group config of Kafka 4 (resource type GROUP, 32), those of dead letters (KIP-1191, where records are
+// not copied by default), and share.ordering, which is ours. The bounds of share groups are wider than Kafka's, so that queues can
+// have visibility timeouts of up to 12 hours and many records in flight.
 var groupConfigs = newConfigTable([]ConfigDef{
 	{
 		Name: "consumer.assignment.interval.ms", Type: typeInt, Default: "1000", Broker: "group.consumer.assignment.interval.ms", check: atLeast(0),
@@ -14,6 +15,14 @@ var groupConfigs = newConfigTable([]ConfigDef{
 	{
 		Name: "consumer.session.timeout.ms", Type: typeInt, Default: "45000", Broker: "group.consumer.session.timeout.ms", check: between(1000, 1_800_000),
 		Doc: "After how long without a heartbeat, in ms, a member of a consumer group of the new protocol is removed.",
+	},
+	{
+		Name: "errors.deadletterqueue.copy.record.enable", Type: typeBool, Default: "true",
+		Doc: "Whether the dead letter of a record holds its key, value and headers, besides where it was and why it is there.",
+	},
+	{
+		Name: "errors.deadletterqueue.topic.name", Type: typeString, Default: "", check: deadLetterTopic,
+		Doc: "The topic that gets the records which a share group rejected, could not process in share.delivery.count.limit deliveries, or let expire. Empty: they are dropped.",
 	},
 	{
 		Name: "share.assignment.interval.ms", Type: typeInt, Default: "1000", Broker: "group.share.assignment.interval.ms", check: atLeast(0),
@@ -34,6 +43,10 @@ var groupConfigs = newConfigTable([]ConfigDef{
 	{
 		Name: "share.isolation.level", Type: typeString, Default: "read_uncommitted", check: oneOf("read_committed", "read_uncommitted"),
 		Doc: "Whether a share group sees records of transactions that are open or were aborted.",
+	},
+	{
+		Name: "share.ordering", Type: typeString, Default: OrderingNone, check: oneOf(OrderingNone, OrderingKey),
+		Doc: "With key, records with the same key are delivered one after the other, in the order of their offsets: the next when the one before is acknowledged.",
 	},
 	{
 		Name: "share.partition.max.record.locks", Type: typeInt, Default: "2000", Broker: "group.share.partition.max.record.locks", check: between(1, 1_000_000),

@@ -15,6 +15,7 @@ import (
 type TopicConfig struct {
 	CleanupDelete          bool    // cleanup.policy contains delete
 	CleanupCompact         bool    // cleanup.policy contains compact
+	CleanupAck             bool    // cleanup.policy contains ack: a queue
 	RetentionMs            int64   // retention.ms; only with CleanupDelete
 	RetentionBytes         int64   // retention.bytes; only with CleanupDelete
 	SegmentBytes           int64   // segment.bytes
@@ -47,6 +48,7 @@ func (r *Resolver) TopicConfig(img *Image, t *Topic) TopicConfig {
 	c := TopicConfig{
 		CleanupDelete:          slices.Contains(policies, "delete"),
 		CleanupCompact:         slices.Contains(policies, "compact"),
+		CleanupAck:             slices.Contains(policies, "ack"),
 		RetentionMs:            number("retention.ms"),
 		RetentionBytes:         number("retention.bytes"),
 		SegmentBytes:           number("segment.bytes"),

@@ -20,8 +20,8 @@ const maxLong = "9223372036854775807"
 // topicConfigs is every topic config of Kafka 4, with balsa's defaults. Where a key has no effect, Doc says so.
 var topicConfigs = newConfigTable([]ConfigDef{
 	{
-		Name: "cleanup.policy", Type: typeList, Default: "delete", Broker: "log.cleanup.policy", check: listOf("compact", "delete"),
-		Doc: "What happens to old segments: delete removes them by retention.ms and retention.bytes; compact keeps at least the last value of each key. Records of a topic with compact need a key. Empty keeps everything.",
+		Name: "cleanup.policy", Type: typeList, Default: "delete", Broker: "log.cleanup.policy", check: listOf("ack", "compact", "delete"),
+		Doc: "What happens to old records: delete removes them by retention.ms and retention.bytes; compact keeps at least the last value of each key, and needs keys; ack makes the topic a queue, whose records go when every group that works on it has acknowledged them. Empty keeps everything.",
 	},
 	{
 		Name: "compression.type", Type: typeString, Default: "producer", Broker: "compression.type",
@@ -130,7 +130,7 @@ var topicConfigs = newConfigTable([]ConfigDef{
 	},
 	{
 		Name: "retention.ms", Type: typeLong, Default: "604800000", Broker: "log.retention.ms", check: atLeast(-1),
-		Doc: "With the cleanup policy delete: how long records are kept, in ms, in whole segments; -1 sets no bound.",
+		Doc: "With the cleanup policy delete: how long records are kept, in ms, in whole segments (of a queue, with ack,delete: each by itself); -1 sets no bound.",
 	},
 	{
 		Name: "segment.bytes", Type: typeInt, Default: "1073741824", Broker: "log.segment.bytes", check: atLeast(1 << 20),

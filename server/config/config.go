@@ -52,6 +52,7 @@ type Limits struct {
 	QueuedMaxBytes        int64         `koanf:"queued-max-bytes" yaml:"queued-max-bytes"`                 // queued.max.request.bytes: request bytes in memory, all connections together
 	FetchMaxBytes         int32         `koanf:"fetch-max-bytes" yaml:"fetch-max-bytes"`                   // fetch.max.bytes
 	FetchSessionCacheSize int           `koanf:"fetch-session-cache-size" yaml:"fetch-session-cache-size"` // max.incremental.fetch.session.cache.slots
+	MaxShareSessions      int           `koanf:"max-share-sessions" yaml:"max-share-sessions"`             // group.share.max.share.sessions
 }
 
 // Log holds the broker's defaults for topics that do not set their own; the topic config is in brackets. They can be
@@ -89,6 +90,7 @@ type Groups struct {
 	ConsumerHeartbeat     time.Duration `koanf:"group-consumer-heartbeat-interval" yaml:"group-consumer-heartbeat-interval"` // group.consumer.heartbeat.interval.ms
 	ConsumerMaxSize       int           `koanf:"group-consumer-max-size" yaml:"group-consumer-max-size"`                     // group.consumer.max.size
 	ConsumerMigration     string        `koanf:"group-consumer-migration-policy" yaml:"group-consumer-migration-policy"`     // group.consumer.migration.policy
+	ShareMaxSize          int           `koanf:"group-share-max-size" yaml:"group-share-max-size"`                           // group.share.max.size
 	OffsetsRetention      time.Duration `koanf:"offsets-retention" yaml:"offsets-retention"`                                 // offsets.retention.minutes
 	OffsetMetadataMax     int           `koanf:"offset-metadata-max-bytes" yaml:"offset-metadata-max-bytes"`                 // offset.metadata.max.bytes
 }
@@ -108,7 +110,7 @@ func Default() Config {
 		Limits: Limits{
 			MaxRequestBytes: 100 << 20, MaxConnections: 10_000, MaxConnectionsPerIP: 10_000,
 			ConnectionsMaxIdle: 10 * time.Minute, MaxInFlight: 100, QueuedMaxBytes: 512 << 20,
-			FetchMaxBytes: 55 << 20, FetchSessionCacheSize: 1000,
+			FetchMaxBytes: 55 << 20, FetchSessionCacheSize: 1000, MaxShareSessions: 2000,
 		},
 		Log: Log{
 			SegmentBytes: 1 << 30, SegmentMs: (7 * 24 * time.Hour).Milliseconds(),
@@ -120,8 +122,8 @@ func Default() Config {
 		Groups: Groups{
 			InitialRebalanceDelay: 100 * time.Millisecond, MinSessionTimeout: 6 * time.Second, MaxSessionTimeout: 30 * time.Minute,
 			ConsumerSession: 45 * time.Second, ConsumerHeartbeat: 5 * time.Second, ConsumerMaxSize: 10_000,
-			ConsumerMigration: "bidirectional",
-			MaxGroupSize:      10_000, OffsetsRetention: 7 * 24 * time.Hour, OffsetMetadataMax: 4096,
+			ConsumerMigration: "bidirectional", ShareMaxSize: 200,
+			MaxGroupSize: 10_000, OffsetsRetention: 7 * 24 * time.Hour, OffsetMetadataMax: 4096,
 		},
 		Transactions: Transactions{MaxTransactionTimeout: 15 * time.Minute, TransactionalIDExpiry: 7 * 24 * time.Hour},
 	}

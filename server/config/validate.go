@@ -96,6 +96,7 @@ func (l *Limits) validate(v *validation) {
 		l.QueuedMaxBytes, l.MaxRequestBytes)
 	v.atLeast("fetch-max-bytes", int64(l.FetchMaxBytes), 1024)
 	v.atLeast("fetch-session-cache-size", int64(l.FetchSessionCacheSize), 0)
+	v.atLeast("max-share-sessions", int64(l.MaxShareSessions), 1)
 }
 
 func (l *Log) validate(v *validation) {
@@ -131,6 +132,7 @@ func (g *Groups) validate(v *validation) {
 	v.atLeast("group-consumer-max-size", int64(g.ConsumerMaxSize), 1)
 	v.check(slices.Contains(migrationPolicies(), strings.ToLower(g.ConsumerMigration)),
 		"group-consumer-migration-policy: %q: must be one of %s", g.ConsumerMigration, strings.Join(migrationPolicies(), ", "))
+	v.atLeast("group-share-max-size", int64(g.ShareMaxSize), 1)
 	v.positive("offsets-retention", g.OffsetsRetention)
 	v.atLeast("offset-metadata-max-bytes", int64(g.OffsetMetadataMax), 0)
 }

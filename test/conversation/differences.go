@@ -4,8 +4,8 @@ package conversation
 type difference struct{ why, lines string }
 
 const (
-	apiLines = `"ApiKey":(71|72|7[6-9]|8[0-7]|9[0-2]),`
-	apiWhy   = "share groups are not served yet, client telemetry (71, 72) is, and what KRaft's controllers say to each other does not exist here"
+	apiLines = `"ApiKey":(71|72|8[0-7]),`
+	apiWhy   = "client telemetry (71, 72) is served, and what KRaft's controllers and the coordinators of share groups say to each other does not exist here"
 
 	topicLines = `"(flush\.(messages|ms)|log\.flush\..*|min\.insync\.replicas|(log\.)?segment\.(bytes|ms|jitter\.ms)|` +
 		`(log\.)?retention\.(ms|hours)|log\.roll\..*)","Value"|^\],"ConfigType"`
@@ -17,7 +17,7 @@ const (
 
 // differences are the turns that balsa answers otherwise than Kafka.
 func differences() map[string]difference {
-	const featureLines = `"(eligible\.leader\.replicas|kraft|share|streams)\.version"`
+	const featureLines = `"(eligible\.leader\.replicas|kraft|streams)\.version"`
 	d := map[string]difference{
 		"ApiVersions v0: ApiVersions":                              {apiWhy, apiLines},
 		"ApiVersions v1: ApiVersions":                              {apiWhy, apiLines},
@@ -38,10 +38,12 @@ func differences() map[string]difference {
 		"DescribeConfigs v4: topic after changes of brokers":       {topicWhy, topicLines},
 		"DescribeConfigs v4: DescribeConfigs of a missing topic":   {"Kafka's message is empty", ""},
 		"DescribeConfigs v4: DescribeConfigs of an unknown type":   {"Kafka's message is about its log", ""},
+		"IncrementalAlterConfigs v1: set cleanup.policy=shred":     {"a topic may be a queue here", ""},
 		"IncrementalAlterConfigs v1: unknown operation":            {"Kafka answers UNKNOWN_SERVER_ERROR", ""},
 		"IncrementalAlterConfigs v1: unknown broker config":        {"Kafka keeps configs that nobody knows, for plugins", ""},
 		"IncrementalAlterConfigs v1: unregistered broker":          {"here any broker can be asked about any broker's configs", ""},
 		"IncrementalAlterConfigs v1: group config, out of bounds":  {"bounds of groups are wider and not configurable", ""},
+		"DescribeConfigs v4: DescribeConfigs of a group":           {"dead letters come with Kafka 4.4, and the order by key is ours", `"(errors\.deadletterqueue\..*|share\.ordering)"|^\],"ConfigType"`},
 		"DescribeConfigs v4: DescribeConfigs of a broker":          {"Kafka has 340 configs of brokers; here are those that mean something, and those that programs set", ""},
 		"DescribeConfigs v4: DescribeConfigs of all brokers":       {"Kafka sets min.insync.replicas because of its eligible leader replicas", ""},
 		"DescribeConfigs v4: all brokers after changes":            {"as before", `"min\.insync\.replicas"|^\],"ConfigType"`},
