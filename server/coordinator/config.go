@@ -32,7 +32,10 @@ type Config struct {
 	// It goes on trying until ctx ends, which is when this node no longer leads the shard. It neither blocks nor calls
 	// done before it returns; done may be called on any goroutine, also after ctx has ended.
 	Complete func(ctx context.Context, c txn.Completion, done func())
-	Logger   *slog.Logger
+	// Shares reaches the share partitions of share groups. Nil: there are no share groups, and requests about them are answered
+	// with UNSUPPORTED_VERSION.
+	Shares ShareStates
+	Logger *slog.Logger
 }
 
 // ProducerIDs is what a coordinator uses of *controller.ProducerIDs.

@@ -156,6 +156,7 @@ type testCluster struct {
 	nextID      int64
 	completions []txn.Completion // in the order in which they were asked for
 	hold        bool             // completions are not carried out
+	shares      *fakeShares
 }
 
 func (c *testCluster) Await(context.Context) {}
@@ -193,7 +194,7 @@ func (c *testCluster) complete(ctx context.Context, _ raft.NodeID, completion tx
 }
 
 func newTestCluster(t *testing.T, nodes, shards int) *testCluster {
-	c := &testCluster{t: t, hosts: map[raft.NodeID]*Host{}}
+	c := &testCluster{t: t, hosts: map[raft.NodeID]*Host{}, shares: newFakeShares()}
 	topic := &cluster.Topic{ID: cluster.TopicID{9}, Name: "t", Partitions: make([]cluster.Partition, 3)}
 	coordinators := &cluster.Topic{ID: cluster.CoordinatorTopic, Name: cluster.OffsetsTopic, Partitions: make([]cluster.Partition, shards)}
 	c.image = &cluster.Image{
@@ -212,7 +213,7 @@ func newTestCluster(t *testing.T, nodes, shards int) *testCluster {
 			ProducerIDs: c, Complete: func(ctx context.Context, completion txn.Completion, done func()) {
 				c.wg.Go(func() { c.complete(ctx, id, completion, done) })
 			},
-			CommitTimeout: DefaultCommitTimeout, Logger: slog.New(slog.DiscardHandler),
+			Shares: c.shares, CommitTimeout: DefaultCommitTimeout, Logger: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			t.Fatal(err)

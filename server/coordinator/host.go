@@ -136,6 +136,9 @@ func (h *Host) Handle(ctx context.Context, client group.Client, req kmsg.Request
 		return h.describeConsumerGroups(ctx, client, req)
 	case *kmsg.ConsumerGroupHeartbeatRequest:
 		return h.one(ctx, client, req.Group, req)
+	case *kmsg.ShareGroupHeartbeatRequest, *kmsg.ShareGroupDescribeRequest, *kmsg.DescribeShareGroupOffsetsRequest,
+		*kmsg.AlterShareGroupOffsetsRequest, *kmsg.DeleteShareGroupOffsetsRequest:
+		return h.handleShare(ctx, client, req)
 	case *kmsg.OffsetCommitRequest:
 		return h.one(ctx, client, req.Group, req)
 	case *kmsg.OffsetDeleteRequest:

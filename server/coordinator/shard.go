@@ -41,6 +41,9 @@ type shard struct {
 	queue      []queued
 	armed      time.Time // when the run loop's timer fires; zero while it looks around anyway
 	closed     bool
+	shareTasks []*group.ShareTask // that leader asked for, and nobody is at yet
+	sharing    int                // tasks that somebody is at
+	sharers    sync.WaitGroup     // who is at them
 }
 
 var _ raft.StateMachine = (*shard)(nil)
@@ -139,7 +142,7 @@ func (s *shard) stepDown() {
 	l, t := s.leader, s.txn
 	s.leader, s.txn, s.resign = nil, nil, nil
 	queue := s.queue
-	s.queue = nil
+	s.queue, s.shareTasks = nil, nil
 	t.Close(kerr.NotCoordinator)
 	for _, q := range queue {
 		q.Done(time.Now(), kerr.NotCoordinator)
@@ -185,6 +188,8 @@ func (s *shard) collect() {
 		// Like offsets, and unlike memberships: the leader's memory does not run ahead of what is written.
 		s.queue = append(s.queue, queued{group.Write{Records: w.Records, OffsetsOnly: true, Done: w.Done}, s.leader})
 	}
+	s.shareTasks = append(s.shareTasks, s.leader.TakeShareTasks()...)
+	s.startShareTasks()
 	for _, c := range s.txn.TakeCompletions() {
 		t := s.txn
 		s.config.Complete(s.leading, c, func() { s.completed(t, c.TransactionalID) })
@@ -230,7 +235,7 @@ func (s *shard) start(g Group) {
 	go s.run()
 }
 
-// close stops serving and waits for the run loop. Writes on their way are answered with NOT_COORDINATOR.
+// close stops serving and waits for the shard's goroutines. Writes on their way are answered with NOT_COORDINATOR.
 func (s *shard) close() {
 	s.mu.Lock()
 	if s.closed {
@@ -245,4 +250,5 @@ func (s *shard) close() {
 	if running {
 		<-s.done
 	}
+	s.sharers.Wait()
 }

@@ -115,6 +115,16 @@ func (h *Host) describeConsumerGroups(ctx context.Context, client group.Client, 
 	return resp
 }
 
+func (h *Host) describeShareGroups(ctx context.Context, client group.Client, req *kmsg.ShareGroupDescribeRequest) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.ShareGroupDescribeResponse)
+	for _, id := range req.GroupIDs {
+		one := *req
+		one.GroupIDs = []string{id}
+		resp.Groups = append(resp.Groups, h.one(ctx, client, id, &one).(*kmsg.ShareGroupDescribeResponse).Groups...)
+	}
+	return resp
+}
+
 func (h *Host) deleteGroups(ctx context.Context, client group.Client, req *kmsg.DeleteGroupsRequest) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
 	calls := make([]*call, 0, len(req.Groups))

@@ -23,6 +23,35 @@ func (a assignment) has(topic topicID, partition int32) bool {
 
 func (a assignment) equal(b assignment) bool { return maps.EqualFunc(a, b, slices.Equal) }
 
+// with returns the union of two sets.
+func (a assignment) with(b assignment) assignment {
+	if len(b) == 0 {
+		return a
+	}
+	union := make(assignment, len(a)+len(b))
+	maps.Copy(union, a)
+	for topic, partitions := range b {
+		merged := slices.Concat(union[topic], partitions)
+		slices.Sort(merged)
+		union[topic] = slices.Compact(merged)
+	}
+	return union
+}
+
+// without returns what is in a and not in b.
+func (a assignment) without(b assignment) assignment {
+	rest := maps.Clone(a)
+	for topic := range b {
+		kept := slices.DeleteFunc(slices.Clone(a[topic]), func(partition int32) bool { return b.has(topic, partition) })
+		if len(kept) > 0 {
+			rest[topic] = kept
+		} else {
+			delete(rest, topic)
+		}
+	}
+	return rest
+}
+
 func (a assignment) count() (n int) {
 	for _, partitions := range a {
 		n += len(partitions)

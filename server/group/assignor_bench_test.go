@@ -37,3 +37,28 @@ func BenchmarkAssign(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkAssignSimple computes the assignment of a share group of 1,000 members that has one member more than before, for many
+// partitions and for few.
+func BenchmarkAssignSimple(b *testing.B) {
+	for _, partitions := range []int32{10, 10_000} {
+		b.Run(fmt.Sprint("partitions=", partitions), func(b *testing.B) {
+			topic := topicID{1}
+			in := simpleInput{partitions: assignment{}}
+			for partition := range partitions {
+				in.partitions[topic] = append(in.partitions[topic], partition)
+			}
+			for i := range 1000 {
+				in.members = append(in.members, assignorMember{id: fmt.Sprintf("m%04d", i), topics: []topicID{topic}})
+			}
+			fewer := in
+			fewer.members = in.members[:999]
+			for i, a := range assignSimple(fewer) {
+				in.members[i].previous = a
+			}
+			for b.Loop() {
+				assignSimple(in)
+			}
+		})
+	}
+}

@@ -137,6 +137,8 @@ func (l *Leader) validateCommit(now time.Time, req *kmsg.OffsetCommitRequest) *k
 	g := l.find(req.Group)
 	if g == nil {
 		switch {
+		case l.shares[req.Group] != nil:
+			return kerr.GroupIDNotFound // it has no committed offsets
 		case req.Generation < 0:
 			return nil // a simple group, created by this commit
 		case req.Version >= commitGroupIDNotFound:

@@ -24,6 +24,11 @@ type Config struct {
 	ConsumerAssignors         []string // group.consumer.assignors; the first is the default
 	// ConsumerMigration is group.consumer.migration.policy: whether a group may change its protocol while it has members.
 	ConsumerMigration MigrationPolicy
+	// ShareSessionTimeout and ShareHeartbeatInterval are group.share.session.timeout.ms and group.share.heartbeat.interval.ms:
+	// what members of share groups get unless their group is configured otherwise.
+	ShareSessionTimeout    time.Duration
+	ShareHeartbeatInterval time.Duration
+	ShareMaxSize           int32 // group.share.max.size
 	// NewMemberJoinTimeout ends the wait of a new member in a rebalance that does not complete: such a member cannot
 	// send heartbeats yet, and its client may be long gone. Five minutes in Kafka, not configurable there.
 	NewMemberJoinTimeout          time.Duration
@@ -64,6 +69,9 @@ func DefaultConfig() Config {
 		ConsumerMaxSize:               math.MaxInt32,
 		ConsumerAssignors:             []string{assignorUniform, assignorRange},
 		ConsumerMigration:             MigrateBoth,
+		ShareSessionTimeout:           45 * time.Second,
+		ShareHeartbeatInterval:        5 * time.Second,
+		ShareMaxSize:                  200,
 		NewMemberJoinTimeout:          5 * time.Minute,
 		OffsetMetadataMaxBytes:        4096,
 		OffsetsRetention:              7 * 24 * time.Hour,
@@ -96,6 +104,12 @@ func (c Config) Validate() error {
 	for _, name := range c.ConsumerAssignors {
 		check(assignorNamed(name) != nil, "group.consumer.assignors: there is no assignor %q", name)
 	}
+	check(c.ShareHeartbeatInterval >= time.Millisecond,
+		"group.share.heartbeat.interval.ms must be at least 1, is %v", c.ShareHeartbeatInterval)
+	check(c.ShareSessionTimeout > c.ShareHeartbeatInterval,
+		"group.share.session.timeout.ms (%v) must be above group.share.heartbeat.interval.ms (%v)",
+		c.ShareSessionTimeout, c.ShareHeartbeatInterval)
+	check(c.ShareMaxSize >= 1, "group.share.max.size must be at least 1, is %d", c.ShareMaxSize)
 	check(c.NewMemberJoinTimeout > 0, "the new member join timeout must be positive, is %v", c.NewMemberJoinTimeout)
 	check(c.OffsetMetadataMaxBytes >= 0, "offset.metadata.max.bytes is negative: %d", c.OffsetMetadataMaxBytes)
 	check(c.OffsetsRetention >= time.Minute, "offsets.retention.minutes must be at least 1, is %v", c.OffsetsRetention)

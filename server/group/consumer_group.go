@@ -194,16 +194,8 @@ func (c *change) do(r consumerRecord) {
 	c.records = append(c.records, r)
 }
 
-// commit tells done when what was decided, now and before, is durable. Nobody may learn of a decision earlier: a successor
-// that does not know it would give the same partitions to somebody else.
-func (c *change) commit(done func(err *kerr.Error)) {
-	l := c.leader
-	if len(c.records) == 0 && l.writing[c.group.id] == 0 {
-		done(nil)
-		return
-	}
-	l.write(c.group.id, c.records, len(c.records) == 0, func(_ time.Time, err *kerr.Error) { done(err) })
-}
+// commit tells done when what was decided, now and before, is durable.
+func (c *change) commit(done func(err *kerr.Error)) { c.leader.commit(c.group.id, c.records, done) }
 
 // set puts the group's epochs on record.
 func (c *change) set(epoch, targetEpoch int32, topicsHash uint64) {

@@ -155,6 +155,8 @@ func (l *Leader) consumerGroupToBeat(b beating) (*change, *refusal) {
 	}
 	classic := l.find(id)
 	switch {
+	case l.shares[id] != nil:
+		return nil, l.notConsumerGroup(id)
 	case b.req.MemberEpoch != 0 && classic == nil:
 		return nil, refuse(kerr.GroupIDNotFound, "Consumer group %s not found.", id)
 	case b.req.MemberEpoch != 0:

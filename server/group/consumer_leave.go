@@ -65,7 +65,8 @@ func (l *Leader) removeConsumers(c *change, now time.Time, ids []string) {
 			return
 		}
 	}
-	c.set(g.epoch+1, g.targetEpoch, g.hashTopics(l.env.Topics(), now))
+	topics := l.env.Topics()
+	c.set(g.epoch+1, g.targetEpoch, hashTopics(g.subscribed(topics, now), topics))
 }
 
 // consumers counts the members that speak the consumer protocol.
@@ -80,7 +81,7 @@ func (g *consumerGroup) consumers() (n int) {
 
 // notConsumerGroup says why a group cannot be had as one of the consumer protocol.
 func (l *Leader) notConsumerGroup(id string) *refusal {
-	if l.find(id) != nil {
+	if l.exists(id) {
 		return refuse(kerr.GroupIDNotFound, "Group %s is not a consumer group.", id)
 	}
 	return refuse(kerr.GroupIDNotFound, "Group %s not found.", id)

@@ -90,11 +90,11 @@ func (g *consumerGroup) subscribed(topics Topics, now time.Time) map[string]bool
 	return names
 }
 
-// hashTopics is over all that assignments depend on: the topics that the group reads, their ids and numbers of
-// partitions. It is stored, so that a new leader knows whether they have changed.
-func (g *consumerGroup) hashTopics(topics Topics, now time.Time) uint64 {
+// hashTopics is over all that assignments depend on: the topics that a group reads, their ids and numbers of partitions. It
+// is stored, so that a new leader knows whether they have changed.
+func hashTopics(names map[string]bool, topics Topics) uint64 {
 	h, found := fnv.New64a(), false
-	for name := range sorted(g.subscribed(topics, now)) {
+	for name := range sorted(names) {
 		if id, partitions, ok := topics.ByName(name); ok {
 			_, _ = h.Write(id[:]) // never fails; ids are never used again, so the name need not be in it
 			_, _ = h.Write(binary.BigEndian.AppendUint32(nil, uint32(partitions)))
@@ -116,7 +116,7 @@ func (c *change) refreshTopics(now time.Time, bump bool) {
 		return
 	}
 	g.topics.version = version
-	hash := g.hashTopics(topics, now)
+	hash := hashTopics(g.subscribed(topics, now), topics)
 	if bump || hash != g.topicsHash {
 		c.set(g.epoch+1, g.targetEpoch, hash)
 	}

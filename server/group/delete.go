@@ -19,6 +19,8 @@ func (l *Leader) deleteGroup(req *kmsg.DeleteGroupsRequest, reply Reply) {
 	}
 	consumers, g := l.consumers[rg.Group], l.find(rg.Group)
 	switch {
+	case l.shares[rg.Group] != nil:
+		l.deleteShareGroup(rg.Group, done)
 	case consumers == nil && g == nil:
 		done(kerr.GroupIDNotFound)
 	case consumers != nil && len(consumers.members) > 0, g != nil && g.state != stateEmpty:
@@ -35,6 +37,9 @@ func (l *Leader) forget(id string, done func(now time.Time, err *kerr.Error)) {
 	}
 	if g := l.groups[id]; g != nil {
 		l.removed(g)
+	}
+	if g := l.shares[id]; g != nil {
+		l.dropShareGroup(g)
 	}
 	count(l.deleting, id, 1)
 	l.write(id, []record{groupDeleted{id}}, false, func(now time.Time, err *kerr.Error) {

@@ -32,7 +32,7 @@ func (l *Leader) describe(req *kmsg.DescribeGroupsRequest) *kmsg.DescribeGroupsR
 		d.State = stateDead
 		d.ErrorCode = kerr.GroupIDNotFound.Code
 		d.ErrorMessage = kmsg.StringPtr(fmt.Sprintf("Group %s not found.", d.Group))
-		if l.consumers[d.Group] != nil {
+		if l.exists(d.Group) {
 			d.ErrorMessage = kmsg.StringPtr(fmt.Sprintf("Group %s is not a classic group.", d.Group))
 		}
 	default:
@@ -79,11 +79,14 @@ func (l *Leader) list(req *kmsg.ListGroupsRequest) *kmsg.ListGroupsResponse {
 	for id, g := range sorted(l.consumers) {
 		add(id, consumerProtocolType, g.stateName(), consumerType)
 	}
+	for id, g := range sorted(l.shares) {
+		add(id, shareProtocolType, g.stateName(), shareType)
+	}
 	for id, g := range sorted(l.groups) {
 		add(id, g.protocolType, g.state.String(), classicType)
 	}
 	for id, s := range sorted(l.state.groups) {
-		if l.groups[id] != nil || l.consumers[id] != nil || l.deleting[id] > 0 {
+		if l.groups[id] != nil || l.consumers[id] != nil || l.shares[id] != nil || l.deleting[id] > 0 {
 			continue
 		}
 		protocolType := ""

@@ -94,6 +94,9 @@ func (l *Leader) DeleteOrphans(_ time.Time) {
 	if topics.Version() < l.state.metadata {
 		return
 	}
+	for _, g := range sorted(l.shares) {
+		l.deleteOrphanedShares(g, topics)
+	}
 	for id, s := range sorted(l.state.groups) {
 		if l.writing[id] > 0 {
 			continue

@@ -78,10 +78,11 @@ type harness struct {
 	hold    bool    // do not commit by itself
 	records [][]byte
 	ids     int
+	shares  *sharePartitions
 }
 
 func newHarness(t testing.TB) *harness {
-	h := &harness{t: t, now: start, config: DefaultConfig(), topics: newFakeTopics("t", "u"), state: NewState()}
+	h := &harness{t: t, now: start, config: DefaultConfig(), topics: newFakeTopics("t", "u"), state: NewState(), shares: newSharePartitions()}
 	h.lead()
 	return h
 }
@@ -128,7 +129,7 @@ func (h *harness) lead() {
 // failover ends the leader as the loss of leadership does; what was in flight is lost.
 func (h *harness) failover() {
 	held := h.held
-	h.held = nil
+	h.held, h.shares.tasks = nil, nil
 	for _, w := range held {
 		w.Done(h.now, kerr.NotCoordinator)
 	}
@@ -136,14 +137,19 @@ func (h *harness) failover() {
 	h.lead()
 }
 
-// settle commits what was written, and what that leads to.
+// settle commits what was written, does what is asked about share partitions, and what that leads to.
 func (h *harness) settle() {
 	for {
 		h.held = append(h.held, h.leader.TakeWrites()...)
-		if h.hold || len(h.held) == 0 {
+		h.shares.tasks = append(h.shares.tasks, h.leader.TakeShareTasks()...)
+		switch {
+		case !h.hold && len(h.held) > 0:
+			h.commitOne()
+		case !h.shares.hold && len(h.shares.tasks) > 0:
+			h.doTask()
+		default:
 			return
 		}
-		h.commitOne()
 	}
 }
 

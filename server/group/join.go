@@ -52,6 +52,9 @@ func (l *Leader) join(now time.Time, client Client, req *kmsg.JoinGroupRequest, 
 	case session < l.env.Config.MinSessionTimeout || session > l.env.Config.MaxSessionTimeout:
 		j.refuse(req.MemberID, kerr.InvalidSessionTimeout)
 		return
+	case l.shares[req.Group] != nil:
+		j.refuse("", kerr.InconsistentGroupProtocol)
+		return
 	}
 	if g := l.consumers[req.Group]; g != nil {
 		if len(g.members) > 0 {

@@ -55,6 +55,7 @@ type Leader struct {
 	state     *State
 	groups    map[string]*liveGroup
 	consumers map[string]*consumerGroup // all groups of the consumer protocol
+	shares    map[string]*shareGroup    // all share groups
 	// deleting counts the deletions on their way, by group: such a group's durable part is as good as gone.
 	deleting map[string]int
 	// writing counts all records on their way, by group: what State says of such a group is about to change.
@@ -65,8 +66,11 @@ type Leader struct {
 	committing map[int64]int
 	ending     map[int64]int
 	writes     []Write
+	tasks      []*ShareTask
+	parked     map[*altering]struct{} // wait for partitions' leaders
 	timers     timers.Heap
 	retention  timers.Timer
+	closed     *kerr.Error // what everybody is answered who is still to be; nil before Close
 }
 
 // NewLeader starts to coordinate the groups of state, which the host goes on replaying records into. Every member gets a
@@ -77,17 +81,24 @@ func NewLeader(env Environment, state *State, now time.Time) *Leader {
 		state:      state,
 		groups:     map[string]*liveGroup{},
 		consumers:  map[string]*consumerGroup{},
+		shares:     map[string]*shareGroup{},
 		deleting:   map[string]int{},
 		writing:    map[string]int{},
 		verifying:  map[int64]map[*Verification]struct{}{},
 		committing: map[int64]int{},
 		ending:     map[int64]int{},
+		parked:     map[*altering]struct{}{},
 	}
 	for id, s := range sorted(state.groups) {
 		if s.consumer != nil {
 			g := l.newConsumerGroup(id, s.consumer.clone())
 			l.consumers[id] = g
 			l.resume(g, now)
+		}
+		if s.share != nil {
+			g := l.newShareGroup(id, s.share.clone(), now)
+			l.shares[id] = g
+			l.tendPartitions(g)
 		}
 		if s.membership != nil && len(s.membership.Members) > 0 {
 			g := l.load(id)
@@ -127,6 +138,16 @@ func (l *Leader) Handle(now time.Time, client Client, req kmsg.Request, reply Re
 		l.consumerHeartbeat(now, client, req, versioned)
 	case *kmsg.ConsumerGroupDescribeRequest:
 		versioned(l.describeConsumer(req))
+	case *kmsg.ShareGroupHeartbeatRequest:
+		l.shareHeartbeat(now, client, req, versioned)
+	case *kmsg.ShareGroupDescribeRequest:
+		versioned(l.describeShare(req))
+	case *kmsg.DescribeShareGroupOffsetsRequest:
+		versioned(l.describeShareOffsets(req))
+	case *kmsg.AlterShareGroupOffsetsRequest:
+		l.alterShareOffsets(now, req, versioned)
+	case *kmsg.DeleteShareGroupOffsetsRequest:
+		l.deleteShareOffsets(req, versioned)
 	case *kmsg.OffsetCommitRequest:
 		l.commitOffsets(now, req, versioned)
 	case *kmsg.OffsetFetchRequest:
@@ -169,13 +190,21 @@ func (l *Leader) Close(err *kerr.Error) {
 			m.answerSync(syncError(err))
 		}
 	}
-	l.writes = nil
+	for _, g := range sorted(l.shares) {
+		for _, d := range g.deletions {
+			d.done(nil, err)
+		}
+	}
+	for a := range l.parked {
+		a.fail(err)
+	}
+	l.closed, l.writes, l.tasks = err, nil, nil
 	l.timers.Clear()
 }
 
 // find returns a group of the classic protocol that exists: in memory, or loaded from State. Nil when there is none.
 func (l *Leader) find(id string) *liveGroup {
-	if l.consumers[id] != nil {
+	if l.consumers[id] != nil || l.shares[id] != nil {
 		return nil
 	}
 	if g := l.groups[id]; g != nil {
@@ -222,6 +251,16 @@ func (l *Leader) write(group string, records []record, offsetsOnly bool, done fu
 			done(now, err)
 		},
 	})
+}
+
+// commit writes what was decided about a group whose leader's copy is ahead of State, and tells done when that, and everything
+// before it, is durable. Nobody may learn of a decision earlier: a successor that does not know it might decide otherwise.
+func (l *Leader) commit(group string, records []record, done func(err *kerr.Error)) {
+	if len(records) == 0 && l.writing[group] == 0 {
+		done(nil)
+		return
+	}
+	l.write(group, records, len(records) == 0, func(_ time.Time, err *kerr.Error) { done(err) })
 }
 
 // afterWrites sends the answer when everything that was asked to be written since mark (an earlier len(l.writes)) is

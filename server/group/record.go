@@ -24,6 +24,13 @@ const (
 	recordConsumerTargetStored     recordKind = 10
 	recordConsumerAssignmentStored recordKind = 11
 	recordConsumerMemberRemoved    recordKind = 12
+
+	recordShareGroupStored      recordKind = 13
+	recordShareMemberStored     recordKind = 14
+	recordShareTargetStored     recordKind = 15
+	recordShareAssignmentStored recordKind = 16
+	recordShareMemberRemoved    recordKind = 17
+	recordSharePartitionsMoved  recordKind = 18
 )
 
 // recordVersion is the second byte of a record. A release that changes a layout counts it up and keeps reading the old.
@@ -186,7 +193,9 @@ func decodeRecord(b []byte) (record, error) {
 	case recordProducerForgotten:
 		r = producerForgotten{producerID: d.Varint()}
 	default:
-		d.Fail(fmt.Errorf("unknown kind %d", kind))
+		if r = d.shareRecord(kind); r == nil {
+			d.Fail(fmt.Errorf("unknown kind %d", kind))
+		}
 	}
 	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("decode group record of kind %d: %w", kind, err)

@@ -75,6 +75,30 @@ var goldenRecords = []struct {
 		"consumer member removed", "0c010167016d",
 		consumerMemberRemoved{"g", "m"},
 	},
+	{
+		"share group stored", "0d0101670a080102030405060708",
+		shareGroupStored{"g", 5, 4, 0x0102030405060708},
+	},
+	{
+		"share member stored", "0e010167016d02720163022f680201740175",
+		shareMemberStored{"g", shareSubscription{id: "m", rackID: text("r"), client: Client{"c", "/h"}, topics: []string{"t", "u"}}},
+	},
+	{
+		"share target stored", "0f010167016d0100000000000000000000000000000007020004",
+		shareTargetStored{"g", "m", assignment{topicID{15: 7}: {0, 2}}},
+	},
+	{
+		"share assignment stored", "10010167016d06040100000000000000000000000000000007020004",
+		shareAssignmentStored{"g", "m", shareAssignment{3, 2, assignment{topicID{15: 7}: {0, 2}}}},
+	},
+	{
+		"share member removed", "11010167016d",
+		shareMemberRemoved{"g", "m"},
+	},
+	{
+		"share partitions moved", "1201016702010000000000000000000000000000000702000409",
+		sharePartitionsMoved{"g", shareInitialized, assignment{topicID{15: 7}: {0, 2}}, 9},
+	},
 }
 
 func text(s string) *string { return &s }
@@ -109,6 +133,7 @@ func TestRecordRefused(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"nothing":           {},
 		"unknown kind":      {99, recordVersion},
+		"unknown state":     {byte(recordSharePartitionsMoved), recordVersion, 1, 'g', byte(sharePartitionStates), 0, 0},
 		"later version":     {byte(recordGroupDeleted), recordVersion + 1, 1, 'g'},
 		"kind zero":         {0, recordVersion},
 		"a lying count":     {byte(recordGroupStored), recordVersion, 1, 'g', 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xf},
@@ -156,6 +181,10 @@ func FuzzRecord(f *testing.F) {
 func FuzzSnapshot(f *testing.F) {
 	s := NewState()
 	for _, g := range goldenRecords[:3] {
+		g.want.apply(s)
+	}
+	f.Add(s.Snapshot())
+	for _, g := range goldenRecords {
 		g.want.apply(s)
 	}
 	f.Add(s.Snapshot())

@@ -59,6 +59,24 @@ func ErrorResponse(req kmsg.Request, err *kerr.Error) kmsg.Response {
 			g.Group, g.ErrorCode = id, err.Code
 			r.Groups = append(r.Groups, g)
 		}
+	case *kmsg.ShareGroupHeartbeatResponse:
+		r.ErrorCode = err.Code
+	case *kmsg.ShareGroupDescribeResponse:
+		for _, id := range req.(*kmsg.ShareGroupDescribeRequest).GroupIDs {
+			g := kmsg.NewShareGroupDescribeResponseGroup()
+			g.GroupID, g.ErrorCode = id, err.Code
+			r.Groups = append(r.Groups, g)
+		}
+	case *kmsg.DescribeShareGroupOffsetsResponse:
+		for _, asked := range req.(*kmsg.DescribeShareGroupOffsetsRequest).Groups {
+			g := kmsg.NewDescribeShareGroupOffsetsResponseGroup()
+			g.GroupID, g.ErrorCode = asked.GroupID, err.Code
+			r.Groups = append(r.Groups, g)
+		}
+	case *kmsg.AlterShareGroupOffsetsResponse:
+		r.ErrorCode = err.Code
+	case *kmsg.DeleteShareGroupOffsetsResponse:
+		r.ErrorCode = err.Code
 	case *kmsg.TxnOffsetCommitResponse:
 		txnCommitError(r, req.(*kmsg.TxnOffsetCommitRequest), err)
 	case *kmsg.OffsetFetchResponse:

@@ -279,7 +279,7 @@ func TestConfigValidate(t *testing.T) {
 	}
 	var none Config
 	err := none.Validate()
-	for _, want := range []string{"group.min.session.timeout.ms", "group.max.size", "offsets.retention.minutes"} {
+	for _, want := range []string{"group.min.session.timeout.ms", "group.max.size", "group.share.max.size", "offsets.retention.minutes"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the zero config does not complain about %s: %v", want, err)
 		}

@@ -36,6 +36,11 @@ func (s *State) Snapshot() []byte {
 				add(r)
 			}
 		}
+		if g.share != nil {
+			for _, r := range g.share.records(id) {
+				add(r)
+			}
+		}
 		s.addOffsets(id, g, add)
 	}
 	return e.B

@@ -14,6 +14,7 @@ type State struct {
 type stored struct {
 	membership *Membership    // of a group of the classic protocol; nil for a simple group, which only has offsets
 	consumer   *consumerState // of a group of the consumer protocol
+	share      *shareState    // of a share group
 	offsets    map[string]map[int32]Offset
 	// pending holds, by partition, the offsets of transactions that have not ended, in the order of their commits. Those
 	// that are superseded come first.
@@ -71,6 +72,9 @@ func (s *State) Replay(b []byte) error {
 	return nil
 }
 
+// simple says whether a group is nothing but its offsets, which were committed by consumers that assign partitions themselves.
+func (g *stored) simple() bool { return g.membership == nil && g.consumer == nil && g.share == nil }
+
 func (s *State) obtain(group string) *stored {
 	g := s.groups[group]
 	if g == nil {
@@ -102,7 +106,7 @@ func (r offsetDeleted) apply(s *State) {
 
 // dropIfNothing deletes a simple group without offsets: it is nothing but them.
 func (s *State) dropIfNothing(group string) {
-	if g := s.groups[group]; g.membership == nil && g.consumer == nil && len(g.offsets) == 0 && len(g.pending) == 0 {
+	if g := s.groups[group]; g.simple() && len(g.offsets) == 0 && len(g.pending) == 0 {
 		delete(s.groups, group)
 	}
 }

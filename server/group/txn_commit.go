@@ -122,6 +122,9 @@ func (l *Leader) validateTransactional(req *kmsg.TxnOffsetCommitRequest) *kerr.E
 	if g := l.consumers[req.Group]; g != nil {
 		return l.validateConsumerTransactional(g, req)
 	}
+	if l.shares[req.Group] != nil {
+		return kerr.GroupIDNotFound // it has no committed offsets
+	}
 	g := l.find(req.Group)
 	if g == nil {
 		if req.Generation < 0 {

@@ -1,0 +1,84 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"balsa/internal/invariant"
+	"balsa/server/cluster"
+	"balsa/server/group"
+)
+
+// maxShareTasks bounds how many tasks of a shard the partitions' leaders are asked for at once. A task is one group's.
+const maxShareTasks = 16
+
+// startShareTasks has what waits done, as far as there is room. Each is done by a goroutine of its own, which ends when this node
+// no longer leads the shard; close waits for it.
+func (s *shard) startShareTasks() {
+	for len(s.shareTasks) > 0 && s.sharing < maxShareTasks {
+		t, leader, leading := s.shareTasks[0], s.leader, s.leading
+		s.shareTasks = s.shareTasks[1:]
+		s.sharing++
+		s.sharers.Go(func() {
+			errs := s.config.perform(leading, t)
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.sharing--
+			if s.leader == leader {
+				leader.ShareTaskDone(time.Now(), t, errs)
+				s.decided()
+			}
+			s.startShareTasks()
+		})
+	}
+}
+
+// shareTimeout bounds one try of what is asked of partitions' leaders, so that who waits for it hears what is the matter before
+// offsets.commit.timeout.ms is over.
+func (c Config) shareTimeout() time.Duration { return c.CommitTimeout / 2 }
+
+// perform tries once to do what a task says.
+func (c Config) perform(ctx context.Context, t *group.ShareTask) []*kerr.Error {
+	ctx, cancel := context.WithTimeout(ctx, c.shareTimeout())
+	defer cancel()
+	partitions := make([]cluster.TopicPartition, len(t.Partitions))
+	for i, p := range t.Partitions {
+		partitions[i] = cluster.TopicPartition{Topic: p.Topic, Partition: p.Partition}
+	}
+	var errs []error
+	switch t.Kind {
+	case group.InitializeShare:
+		errs = c.Shares.Initialize(ctx, t.Group, partitions)
+	case group.DeleteShare:
+		errs = c.Shares.Delete(ctx, t.Group, partitions)
+	case group.AlterShare:
+		starts := make([]ShareStart, len(partitions))
+		for i, p := range partitions {
+			starts[i] = ShareStart{p, t.Starts[i]}
+		}
+		errs = c.Shares.Alter(ctx, t.Group, starts)
+	}
+	invariant.Check(len(errs) == len(partitions), "%d answers for %d share partitions", len(errs), len(partitions))
+	coded := make([]*kerr.Error, len(errs))
+	for i, err := range errs {
+		coded[i] = shareError(err)
+	}
+	return coded
+}
+
+// shareError returns what clients are told of an error from a partition's leader.
+func shareError(err error) *kerr.Error {
+	var known *kerr.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return known
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return kerr.RequestTimedOut
+	}
+	return kerr.UnknownServerError
+}
