@@ -342,9 +342,10 @@ func TestMachineRestoresVersion2(t *testing.T) {
 	if err := m.Restore(state); err != nil || m.compaction.to != 9 || m.compaction.index != 3 {
 		t.Fatalf("%+v, %v", m.compaction, err)
 	}
-	at := len(state) - len(m.producers.appendTo(nil)) - len(m.compaction.appendTo(nil))
+	end := len(state) - len(m.producers.appendTo(nil))
+	at := end - len(m.shares.appendTo(nil)) - len(m.compaction.appendTo(nil))
 	old := append([]byte{2}, state[1:at]...)
-	old = append(old, state[at+len(m.compaction.appendTo(nil)):]...)
+	old = append(old, state[end:]...)
 	if err := m.Restore(old); err != nil || m.compaction != (compaction{}) || m.p.highWatermark() != 2 {
 		t.Fatalf("%+v, %v, high watermark %d", m.compaction, err, m.p.highWatermark())
 	}

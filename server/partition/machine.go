@@ -22,6 +22,7 @@ type machine struct {
 	producers *producerTable
 	// compaction is how far the log is to be compacted.
 	compaction compaction
+	shares     shareStates
 	// covered is used while a follower takes the entries that a shipped state covers: where the transactions among them
 	// began that have no marker among them yet, by producer id. Nil otherwise.
 	covered map[int64]log.Offset
@@ -30,7 +31,7 @@ type machine struct {
 }
 
 func newMachine(p *Partition) *machine {
-	return &machine{p: p, producers: newProducerTable(), ahead: map[int64][]*Append{}}
+	return &machine{p: p, producers: newProducerTable(), ahead: map[int64][]*Append{}, shares: shareStates{}}
 }
 
 // Apply takes committed entries.
@@ -55,6 +56,8 @@ func (m *machine) Apply(entries []raft.Entry) {
 			moved = m.moveLogStart(e.Payload, hw) || moved
 		case batch.KindCompaction:
 			m.compact(e)
+		case batch.KindShare:
+			m.applyShare(e)
 		}
 	}
 	stable := m.producers.stableBelow(hw)
@@ -114,6 +117,7 @@ func (m *machine) moveLogStart(payload []byte, hw log.Offset) bool {
 		return false
 	}
 	m.p.logStart.Store(int64(to))
+	m.trimShares(to)
 	if g := m.p.group.Load(); g != nil {
 		g.SetLogStart(to)
 	}
@@ -130,11 +134,11 @@ func (m *machine) compact(e raft.Entry) {
 	}
 }
 
-// machineVersion 1 knew no transactions, 2 no compaction.
-const machineVersion = 3
+// machineVersion 1 knew no transactions, 2 no compaction, 3 no share groups.
+const machineVersion = 4
 
-// Snapshot encodes high watermark, log start offset, the transactions of covered entries, how far to compact, and the producers
-// with their open transactions.
+// Snapshot encodes high watermark, log start offset, the transactions of covered entries, how far to compact, the states of share
+// groups, and the producers with their open transactions.
 func (m *machine) Snapshot() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -143,6 +147,7 @@ func (m *machine) Snapshot() []byte {
 	b = binary.AppendVarint(b, int64(m.p.logStartOffset()))
 	b = appendCovered(b, m.covered)
 	b = m.compaction.appendTo(b)
+	b = m.shares.appendTo(b)
 	return m.producers.appendTo(b)
 }
 
@@ -153,6 +158,7 @@ func (m *machine) Restore(state []byte) error {
 	table, hw, start := newProducerTable(), int64(0), int64(0)
 	var covered map[int64]log.Offset
 	var compact compaction
+	shares := shareStates{}
 	if len(state) > 0 {
 		version := state[0]
 		if version == 0 || version > machineVersion {
@@ -166,6 +172,12 @@ func (m *machine) Restore(state []byte) error {
 		if version > 2 {
 			compact = decodeCompactionState(&d)
 		}
+		if version > 3 {
+			var err error
+			if shares, err = decodeShareStates(&d); err != nil {
+				return fmt.Errorf("%w: %w", errMachineState, err)
+			}
+		}
 		if d.Err != nil || start < 0 || hw < 0 {
 			return fmt.Errorf("%w: high watermark %d, log start %d", errMachineState, hw, start)
 		}
@@ -176,7 +188,7 @@ func (m *machine) Restore(state []byte) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.producers, m.covered, m.compaction = table, covered, compact
+	m.producers, m.covered, m.compaction, m.shares = table, covered, compact, shares
 	clear(m.ahead)
 	if end := int64(m.p.plog.NextOffset()); hw > end {
 		hw = end // a leader's state, ahead of this log: see Reindex

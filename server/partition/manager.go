@@ -39,6 +39,7 @@ type ManagerConfig struct {
 	Host           *raft.Host
 	Resolver       *cluster.Resolver
 	Shards         Shards
+	DeadLetters    DeadLetters
 	Logger         *slog.Logger
 	Now            func() time.Time
 	RetentionCheck time.Duration // log.retention.check.interval.ms

@@ -1,6 +1,8 @@
 package partition
 
 import (
+	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,6 +22,10 @@ type Partition struct {
 
 	now      func() time.Time
 	diskFull func() bool
+	logger   *slog.Logger
+	image    func() *cluster.Image
+	resolver *cluster.Resolver
+	letters  DeadLetters
 	plog     *log.Log
 	group    atomic.Pointer[raft.Group]
 	machine  *machine
@@ -33,14 +39,27 @@ type Partition struct {
 	lso      atomic.Int64 // first offset of the oldest open transaction, else the high watermark
 	logStart atomic.Int64
 	waiters  waiters
+	shares   shareGroups
+
+	// life ends with the replica; background is what goes on meanwhile.
+	life       context.Context //nolint:containedctx // it is the partition's own
+	end        context.CancelFunc
+	background sync.WaitGroup
 
 	// decisionApplied is told that a decision about compaction was applied; nil when nobody wants to know. It must not block.
 	decisionApplied func()
 	deciding        *raft.Proposal // the last decision that this leader made; used by the cleaner's goroutine only
 
+	seen log.Index // the end of the log at the last tick; used by the Manager's goroutine only
+
 	mu        sync.Mutex              // orders produced batches and markers: held from the check to the proposal
 	verifying map[int64]*Verification // by producer id; guarded by mu
 	leading   raft.Leadership         // in whose term verifying and machine.ahead were filled; guarded by mu
+}
+
+// TopicPartition names the partition.
+func (p *Partition) TopicPartition() cluster.TopicPartition {
+	return cluster.TopicPartition{Topic: p.ID.Topic, Partition: p.ID.Partition}
 }
 
 func (p *Partition) highWatermark() log.Offset  { return log.Offset(p.hw.Load()) }

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path"
@@ -90,7 +91,10 @@ func (m *Manager) newPartition(r *replica, t *cluster.Topic, config cluster.Topi
 	p := &Partition{
 		Topic: t.Name, ID: r.id, now: m.Now, diskFull: m.DiskFull,
 		plog: r.plog, verifying: map[int64]*Verification{}, decisionApplied: m.cleaner.noticed, slots: m.slots,
+		logger: m.Logger, image: m.image.Load, resolver: m.Resolver, letters: m.DeadLetters,
+		shares: shareGroups{groups: map[string]*shareGroup{}, waiters: map[string]*waiters{}},
 	}
+	p.life, p.end = context.WithCancel(context.Background())
 	p.SetConfig(config)
 	p.machine = newMachine(p)
 	return p
@@ -127,9 +131,15 @@ func (o *observed) LeadershipChanged(l raft.Leadership) {
 func (r *replica) close(shards Shards) error {
 	if r.partition == nil {
 		shards.Detach(r.shard)
+	} else {
+		r.partition.end()
 	}
 	err := r.group.Close()
 	if r.partition != nil {
+		r.partition.shares.mu.Lock()
+		r.partition.dropShares()
+		r.partition.shares.mu.Unlock()
+		r.partition.background.Wait()
 		r.partition.waiters.each((*Waiter).wake)
 	}
 	return errors.Join(err, r.plog.Close())

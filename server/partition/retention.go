@@ -15,8 +15,12 @@ func logConfig(c cluster.TopicConfig) log.Config {
 	if c.CleanupCompact {
 		age = min(age, milliseconds(c.MaxCompactionLagMs)) // what is in the active segment is not compacted
 	}
+	bytes := c.SegmentBytes
+	if c.CleanupAck {
+		bytes = min(bytes, maxQueueSegmentBytes)
+	}
 	return log.Config{
-		SegmentBytes:       c.SegmentBytes,
+		SegmentBytes:       bytes,
 		SegmentAge:         age,
 		IndexIntervalBytes: c.IndexIntervalBytes,
 		FlushEveryAppend:   c.FlushEveryAppend(),
@@ -37,10 +41,14 @@ func milliseconds(ms int64) time.Duration {
 
 // tick does what needs the clock: rolling, background flushes, and forgetting producers that were idle for expiryTicks.
 func (p *Partition) tick(now time.Time, expiryTicks int64) error {
+	p.forgetFailed()
+	p.tickShares()
 	if err := p.plog.Tick(now); err != nil {
 		return err
 	}
-	p.forgetFailed()
+	if err := p.giveBack(); err != nil {
+		return err
+	}
 	p.machine.mu.Lock()
 	defer p.machine.mu.Unlock()
 	p.machine.producers.expire(expiryTicks)
@@ -51,7 +59,7 @@ func (p *Partition) tick(now time.Time, expiryTicks int64) error {
 // it: what does not commit is proposed again at the next check.
 func (p *Partition) retain(now time.Time) {
 	c := p.config.Load()
-	if !c.CleanupDelete {
+	if !c.CleanupDelete || c.CleanupAck { // see ExpireQueue
 		return
 	}
 	g, _, err := p.leader(-1)

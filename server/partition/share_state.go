@@ -1,0 +1,142 @@
+package partition
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"balsa/internal/invariant"
+	"balsa/internal/wire"
+	"balsa/log"
+	"balsa/raft"
+	"balsa/server/share"
+)
+
+// shareOp says what a share entry does to the state of one group.
+type shareOp uint8
+
+// Their values are on disk.
+const (
+	shareInitialised shareOp = iota + 1 // the group gets a state, if it has none
+	shareReset                          // it gets one that begins at another offset
+	shareDeleted                        // it loses it
+	shareChanged                        // records change their state
+)
+
+// shareEntry is the payload of batch.KindShare: a leader's decision about one share group's state of this partition.
+type shareEntry struct {
+	op     shareOp
+	group  string
+	start  log.Offset   // shareInitialised, shareReset
+	change share.Change // shareChanged
+}
+
+const shareEntryVersion = 1
+
+func (e *shareEntry) encode() []byte {
+	w := wire.Encoder{}
+	w.U8(shareEntryVersion)
+	w.U8(byte(e.op))
+	w.Str(e.group)
+	switch e.op {
+	case shareInitialised, shareReset:
+		w.Varint(int64(e.start))
+	case shareChanged:
+		w.B = e.change.AppendTo(w.B)
+	case shareDeleted:
+	}
+	return w.B
+}
+
+var errShareEntry = errors.New("malformed share entry")
+
+func decodeShareEntry(b []byte) (shareEntry, error) {
+	d := wire.Decoder{B: b}
+	version := d.U8()
+	e := shareEntry{op: shareOp(d.U8()), group: d.Str()}
+	if d.Err == nil && version != shareEntryVersion {
+		return shareEntry{}, fmt.Errorf("%w: version %d", errShareEntry, version)
+	}
+	switch e.op {
+	case shareInitialised, shareReset:
+		e.start = log.Offset(d.Varint())
+		if e.start < 0 {
+			d.Fail(fmt.Errorf("start offset %d", e.start))
+		}
+	case shareChanged:
+		if d.Err == nil {
+			change, err := share.DecodeChange(d.B)
+			if err != nil {
+				return shareEntry{}, fmt.Errorf("%w: %w", errShareEntry, err)
+			}
+			e.change, d.B = change, nil
+		}
+	case shareDeleted:
+	default:
+		d.Fail(fmt.Errorf("operation %d", e.op))
+	}
+	if err := d.End(); err != nil {
+		return shareEntry{}, fmt.Errorf("%w: %w", errShareEntry, err)
+	}
+	return e, nil
+}
+
+// shareStates is the replicated state of the partition's share groups, by their ids.
+type shareStates map[string]*share.Partition
+
+// applyShare takes a committed share entry. The caller holds m.mu.
+func (m *machine) applyShare(raw raft.Entry) {
+	e, err := decodeShareEntry(raw.Payload)
+	invariant.Check(err == nil, "share entry %d: %v", raw.Index, err)
+	s := m.shares[e.group]
+	switch e.op {
+	case shareInitialised:
+		if s == nil {
+			m.shares[e.group] = share.New(max(e.start, m.p.logStartOffset()))
+		}
+	case shareReset:
+		m.shares[e.group] = share.New(max(e.start, m.p.logStartOffset()))
+	case shareDeleted:
+		delete(m.shares, e.group)
+	case shareChanged:
+		if s != nil { // else it was decided while the deletion was on its way
+			s.Apply(e.change)
+		}
+	}
+}
+
+// trimShares forgets what lies below the log start. The caller holds m.mu.
+func (m *machine) trimShares(start log.Offset) {
+	for _, s := range m.shares {
+		s.AdvanceStart(start)
+	}
+}
+
+func (s shareStates) appendTo(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	for _, group := range slices.Sorted(maps.Keys(s)) {
+		b = binary.AppendUvarint(b, uint64(len(group)))
+		b = append(b, group...)
+		b = s[group].AppendTo(b)
+	}
+	return b
+}
+
+func decodeShareStates(d *wire.Decoder) (shareStates, error) {
+	const least = 2
+	states := shareStates{}
+	for range d.Count(least) {
+		group := d.Str()
+		if d.Err != nil {
+			break
+		}
+		s, rest, err := share.Decode(d.B)
+		if err != nil {
+			return nil, fmt.Errorf("state of share group %q: %w", group, err)
+		}
+		states[group], d.B = s, rest
+	}
+	return states, d.Err
+}
