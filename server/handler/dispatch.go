@@ -27,6 +27,7 @@ type Request struct {
 	Waiting context.Context
 	Size    int // of the request in bytes, without its length
 
+	session *Session // of the connection
 	work    stopwatch
 	charged bool // the handler had the client pay already
 }
@@ -61,6 +62,7 @@ type Dispatcher struct {
 // NewDispatcher serves b. There is one Dispatcher per broker.
 func NewDispatcher(b *Broker) *Dispatcher {
 	b.sessions = newFetchSessions(defaultFetchSessionLimits(b.FetchSessions))
+	b.shares = newShareSessions(defaultShareSessionLimits(b.ShareSessions))
 	b.limiter = quota.NewLimiter(time.Now)
 	d := &Dispatcher{broker: b, byKey: make(map[int16]api)}
 	for _, a := range apis() {
@@ -77,12 +79,16 @@ type Session struct {
 	dispatcher *Dispatcher
 	host       string
 	software   atomic.Pointer[Software]
+	shares     map[*shareSession]struct{} // those that it opened and that are not over; shareSessions.mu guards it
 }
 
 // NewSession starts a session for a client at host (/127.0.0.1).
 func (d *Dispatcher) NewSession(host string) *Session {
 	return &Session{dispatcher: d, host: host}
 }
+
+// Close ends what a client has only as long as its connection: its share sessions. Once, when the last request has been answered.
+func (s *Session) Close() { s.dispatcher.broker.closeShares(s) }
 
 // Software returns what the client said it is; empty until it did.
 func (s *Session) Software() Software {
@@ -124,7 +130,7 @@ func (s *Session) Start(waiting context.Context, frame *protocol.Frame) (*Pendin
 	if err != nil {
 		return nil, err
 	}
-	r := &Request{Client: Client{ID: h.ClientID, Host: s.host}, Header: h, Body: req, Waiting: waiting, Size: len(frame.Bytes())}
+	r := &Request{Client: Client{ID: h.ClientID, Host: s.host}, Header: h, Body: req, Waiting: waiting, Size: len(frame.Bytes()), session: s}
 	r.work = work
 	if v, ok := req.(*kmsg.ApiVersionsRequest); ok && v.ClientSoftwareName != "" {
 		s.software.Store(&Software{Name: v.ClientSoftwareName, Version: v.ClientSoftwareVersion})

@@ -18,6 +18,7 @@ import (
 	"balsa/protocol"
 	"balsa/raft"
 	"balsa/server/cluster"
+	"balsa/server/config"
 	"balsa/server/partition"
 )
 
@@ -63,6 +64,7 @@ func newWorld(t testing.TB) *world {
 	next := int64(999)
 	w.producerID = func() (int64, error) { next++; return next, nil }
 	w.image.ClusterID = "cluster"
+	w.image.Features = map[string]int16{cluster.FeatureShare: 1}
 	for id := raft.NodeID(1); id <= 3; id++ {
 		w.image.Brokers[id] = cluster.Broker{ID: id, Host: fmt.Sprintf("b%d", id), Port: 9090 + int32(id), Rack: "r1"}
 	}
@@ -81,6 +83,8 @@ func newWorld(t testing.TB) *world {
 		DiskUsage:     func() (int64, int64, error) { return 1000, 400, nil },
 		FetchMaxBytes: 55 << 20, FetchSessions: 1000,
 	}
+	c := config.Default()
+	w.broker.Configs, w.broker.ShareSessions = cluster.NewResolver(&c), 1000
 	w.dispatcher = NewDispatcher(w.broker)
 	w.session = w.dispatcher.NewSession("/127.0.0.1")
 	return w
@@ -275,6 +279,7 @@ type fakeReplica struct {
 	verifying  *partition.Verification // given out and not released
 	producers  []partition.ProducerState
 	waiters    map[*fakeWaiter]bool
+	shares     fakeShares
 }
 
 func (r *fakeReplica) Verify(_ batch.Header, epochBump bool) (*partition.Verification, error) {
@@ -327,10 +332,10 @@ func (r *fakeReplica) add(b batch.Batch) {
 	r.batches = append(r.batches, b)
 	r.end += log.Offset(b.Header().Count)
 	for w := range r.waiters {
-		w.need -= int64(len(b))
-		if w.need <= 0 {
-			w.wake()
-		}
+		w.grew(len(b))
+	}
+	for w := range r.shares.waiters {
+		w.grew(len(b))
 	}
 }
 
@@ -443,6 +448,12 @@ type fakeWaiter struct {
 }
 
 func (w *fakeWaiter) C() <-chan struct{} { return w.c }
+
+func (w *fakeWaiter) grew(bytes int) {
+	if w.need -= int64(bytes); w.need <= 0 {
+		w.wake()
+	}
+}
 
 func (w *fakeWaiter) wake() {
 	select {

@@ -288,7 +288,7 @@ func (c *fetchContext) close(results []fetched) (include []bool) {
 			served[p] = true
 		}
 	}
-	session.rotate(served)
+	session.order = rotated(session.order, served)
 	return include
 }
 
@@ -302,22 +302,23 @@ func (p *sessionPartition) update(r *fetched) bool {
 	return news
 }
 
-func (s *fetchSession) rotate(served map[*sessionPartition]bool) {
-	if len(served) == 0 || len(served) == len(s.order) {
-		return
+// rotated returns a line with those who were served at its end.
+func rotated[P comparable](order []P, served map[P]bool) []P {
+	if len(served) == 0 || len(served) == len(order) {
+		return order
 	}
-	turned := make([]*sessionPartition, 0, len(s.order))
-	for _, p := range s.order {
+	turned := make([]P, 0, len(order))
+	for _, p := range order {
 		if !served[p] {
 			turned = append(turned, p)
 		}
 	}
-	for _, p := range s.order {
+	for _, p := range order {
 		if served[p] {
 			turned = append(turned, p)
 		}
 	}
-	s.order = turned
+	return turned
 }
 
 // requestedPartitions lists the partitions that a request names, each once: as often as it is named, it would be answered

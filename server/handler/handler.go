@@ -1,5 +1,5 @@
 // Package handler answers Kafka requests: one file per API, all of them listed in table.go. A handler gets a decoded
-// kmsg request and returns a kmsg response; only Produce and Fetch deal in bytes, because theirs are not copied.
+// kmsg request and returns a kmsg response; only Produce, Fetch and ShareFetch deal in bytes, because theirs are not copied.
 package handler
 
 import (
@@ -120,6 +120,7 @@ type Broker struct {
 	// there, and this broker's followers serve them.
 	RackAware     bool
 	FetchSessions int // max.incremental.fetch.session.cache.slots; 0: clients do without sessions
+	ShareSessions int // group.share.max.share.sessions
 	// DiskUsage returns the size of the file system of LogDir and the bytes that can still be written there. May be nil.
 	DiskUsage func() (total, usable int64, err error)
 
@@ -128,5 +129,6 @@ type Broker struct {
 	LogLevel *slog.LevelVar
 
 	sessions *fetchSessions // set by NewDispatcher
+	shares   *shareSessions // set by NewDispatcher
 	limiter  *quota.Limiter // set by NewDispatcher
 }

@@ -3,6 +3,7 @@ package handler
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -11,6 +12,7 @@ import (
 	"balsa/raft"
 	"balsa/server/cluster"
 	"balsa/server/partition"
+	"balsa/server/share"
 )
 
 // internalReplica shows clients a partition of an internal topic, on its leader, as one that never had a record. What its log holds
@@ -93,6 +95,22 @@ func (r internalReplica) EpochEnd(currentEpoch, epoch log.Epoch) (log.Epoch, log
 	}
 	return epoch, 0, nil
 }
+
+func (r internalReplica) ShareAcquire(partition.ShareAcquire) (ShareAcquiring, error) {
+	_, err := r.leader(-1)
+	return nil, err
+}
+
+func (r internalReplica) ShareAcknowledge(string, string, []share.Ack, time.Duration, time.Duration) (ShareChange, error) {
+	if _, err := r.leader(-1); err != nil {
+		return nil, err
+	}
+	return nil, kerr.InvalidRecordState // nobody ever got a record
+}
+
+func (internalReplica) ShareRelease(string, string) {}
+func (internalReplica) ShareWatch(Waiter, string)   {}
+func (internalReplica) ShareUnwatch(Waiter, string) {}
 
 func (r internalReplica) DeleteRecords(context.Context, log.Offset) (log.Offset, error) {
 	return -1, r.refused("delete records of")

@@ -74,6 +74,18 @@ func (l *leaders) find(topic cluster.TopicID, partition int32) (id raft.NodeID, 
 	return current.Leader, int32(current.Epoch), true
 }
 
+// elsewhere returns who leads a partition that this broker does not lead, and in which epoch; -1 when it knows nothing better than that
+// it does itself: clients without a hint ask for the metadata again.
+func (l *leaders) elsewhere(topic cluster.TopicID, partition int32) (id, epoch int32) {
+	if l.broker.Metadata.Leader(topic, partition).Leader == l.broker.Node {
+		return -1, -1
+	}
+	if leader, at, ok := l.find(topic, partition); ok {
+		return int32(leader), at
+	}
+	return -1, -1
+}
+
 // rack returns a broker's rack, nil when it has none.
 func rack(b cluster.Broker) *string {
 	if b.Rack == "" {

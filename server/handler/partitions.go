@@ -2,6 +2,7 @@ package handler
 
 import (
 	"context"
+	"time"
 
 	"balsa/internal/invariant"
 	"balsa/log"
@@ -9,6 +10,7 @@ import (
 	"balsa/raft"
 	"balsa/server/cluster"
 	"balsa/server/partition"
+	"balsa/server/share"
 )
 
 // Partitions finds the replicas of this node. It is what handlers use of *partition.Manager; see LocalPartitions.
@@ -34,6 +36,27 @@ type Replica interface {
 	ListOffset(timestamp int64, currentEpoch log.Epoch, readCommitted bool) (log.TimestampedOffset, error)
 	EpochEnd(currentEpoch, epoch log.Epoch) (log.Epoch, log.Offset, error)
 	DeleteRecords(ctx context.Context, before log.Offset) (log.Offset, error)
+	SharePartitions
+}
+
+// SharePartitions is what handlers use of the share partitions that groups have at a replica (KIP-932).
+type SharePartitions interface {
+	ShareAcquire(a partition.ShareAcquire) (ShareAcquiring, error) // nil, nil: nothing is there
+	ShareAcknowledge(group, member string, acks []share.Ack, lock, delay time.Duration) (ShareChange, error)
+	ShareRelease(group, member string)
+	ShareWatch(w Waiter, group string)
+	ShareUnwatch(w Waiter, group string)
+}
+
+// ShareAcquiring is what handlers use of *partition.ShareAcquiring.
+type ShareAcquiring interface {
+	Taken() (records, bytes int)
+	Wait(ctx context.Context) (partition.ShareRecords, error)
+}
+
+// ShareChange is what handlers use of *partition.ShareChange.
+type ShareChange interface {
+	Wait(ctx context.Context) error
 }
 
 // Append is what handlers use of *partition.Append.
@@ -82,6 +105,32 @@ func (r localReplica) Watch(w Waiter, known log.Offset) {
 	r.Partition.Watch(partitionWaiter(w), known)
 }
 func (r localReplica) Unwatch(w Waiter) { r.Partition.Unwatch(partitionWaiter(w)) }
+
+func (r localReplica) ShareAcquire(a partition.ShareAcquire) (ShareAcquiring, error) {
+	taken, err := r.Partition.ShareAcquire(a)
+	if taken == nil || err != nil {
+		return nil, err // not a nil *partition.ShareAcquiring in a non-nil interface
+	}
+	return taken, nil
+}
+
+func (r localReplica) ShareAcknowledge(group, member string, acks []share.Ack, lock, delay time.Duration) (ShareChange, error) {
+	c, err := r.Partition.ShareAcknowledge(partition.ShareAcknowledge{
+		Group: group, Member: member, Acks: acks, Lock: lock, Delay: delay,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (r localReplica) ShareWatch(w Waiter, group string) {
+	r.Partition.ShareWatch(partitionWaiter(w), group)
+}
+
+func (r localReplica) ShareUnwatch(w Waiter, group string) {
+	r.Partition.ShareUnwatch(partitionWaiter(w), group)
+}
 
 func partitionWaiter(w Waiter) *partition.Waiter {
 	pw, ok := w.(*partition.Waiter)

@@ -28,7 +28,7 @@ type finisher func(ctx context.Context) Reply
 //
 // Produce is announced from version 0, although versions 0 to 2 are refused: librdkafka before 2.8 takes a missing
 // version 0 as a sign not to compress (KAFKA-18659).
-func apis() []api {
+func apis() []api { //nolint:funlen // a table: a row for each API
 	return []api{
 		{key: kmsg.Produce, min: 0, max: 13, start: (*Broker).startProduce},
 		{key: kmsg.Fetch, min: 4, max: 18, answer: (*Broker).fetch},
@@ -91,8 +91,15 @@ func apis() []api {
 		{key: kmsg.PushTelemetry, min: 0, max: 0, answer: message((*Broker).pushTelemetry)},
 		{key: kmsg.ListConfigResources, min: 0, max: 1, answer: message((*Broker).listConfigResources)},
 		{key: kmsg.DescribeTopicPartitions, min: 0, max: 0, answer: message((*Broker).describeTopicPartitions)},
+		{key: kmsg.ShareGroupHeartbeat, min: 1, max: 1, answer: (*Broker).shareGroup},
+		{key: kmsg.ShareGroupDescribe, min: 1, max: 1, answer: (*Broker).shareGroup},
+		{key: kmsg.ShareFetch, min: 1, max: 2, answer: (*Broker).shareFetch},
+		{key: kmsg.ShareAcknowledge, min: 1, max: 2, answer: (*Broker).shareAcknowledge},
 		{key: kmsg.StreamsGroupHeartbeat, min: 0, max: 0, answer: message((*Broker).streamsGroupHeartbeat)},
 		{key: kmsg.StreamsGroupDescribe, min: 0, max: 0, answer: message((*Broker).streamsGroupDescribe)},
+		{key: kmsg.DescribeShareGroupOffsets, min: 0, max: 1, answer: (*Broker).shareGroup},
+		{key: kmsg.AlterShareGroupOffsets, min: 0, max: 0, answer: (*Broker).shareGroup},
+		{key: kmsg.DeleteShareGroupOffsets, min: 0, max: 0, answer: (*Broker).shareGroup},
 	}
 }
 

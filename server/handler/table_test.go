@@ -22,7 +22,7 @@ var served = map[int16][2]int16{
 	33: {0, 2}, 35: {1, 5}, 37: {0, 3}, 42: {0, 2}, 44: {0, 1}, 47: {0, 0}, 60: {0, 2}, 65: {0, 0}, 66: {0, 2},
 	43: {0, 2}, 45: {0, 1}, 46: {0, 0}, 55: {0, 2}, 64: {0, 0}, 75: {0, 0},
 	17: {0, 1}, 29: {1, 3}, 30: {1, 3}, 31: {1, 3}, 34: {1, 2}, 36: {0, 2}, 38: {1, 3}, 39: {1, 2}, 40: {1, 2}, 41: {1, 3},
-	48: {0, 1}, 49: {0, 1}, 50: {0, 0}, 51: {0, 0}, 57: {0, 2}, 68: {0, 1}, 69: {0, 1}, 71: {0, 0}, 72: {0, 0}, 74: {0, 1}, 88: {0, 0}, 89: {0, 0}, 61: {0, 0},
+	48: {0, 1}, 49: {0, 1}, 50: {0, 0}, 51: {0, 0}, 57: {0, 2}, 68: {0, 1}, 69: {0, 1}, 71: {0, 0}, 72: {0, 0}, 74: {0, 1}, 76: {1, 1}, 77: {1, 1}, 78: {1, 2}, 79: {1, 2}, 88: {0, 0}, 89: {0, 0}, 90: {0, 1}, 91: {0, 0}, 92: {0, 0}, 61: {0, 0},
 }
 
 func TestServedVersions(t *testing.T) {
@@ -135,6 +135,20 @@ func fillSmall(req kmsg.Request) {
 		r.Markers = []kmsg.WriteTxnMarkersRequestMarker{m}
 	case *kmsg.FindCoordinatorRequest:
 		r.CoordinatorKey, r.CoordinatorKeys = "g", []string{"g", "h"}
+	case *kmsg.ShareGroupHeartbeatRequest:
+		r.GroupID, r.MemberID, r.SubscribedTopicNames = "g", "m", []string{"t"}
+	case *kmsg.ShareGroupDescribeRequest:
+		r.GroupIDs = []string{"g"}
+	case *kmsg.DescribeShareGroupOffsetsRequest:
+		r.Groups = []kmsg.DescribeShareGroupOffsetsRequestGroup{{GroupID: "g"}}
+	case *kmsg.ShareFetchRequest:
+		p := kmsg.NewShareFetchRequestTopicPartition()
+		rt := kmsg.NewShareFetchRequestTopic()
+		rt.TopicID, rt.Partitions = idT, []kmsg.ShareFetchRequestTopicPartition{p}
+		r.GroupID, r.MemberID, r.MaxRecords = kmsg.StringPtr("g"), kmsg.StringPtr("m"), 500
+		r.Topics = []kmsg.ShareFetchRequestTopic{rt}
+	case *kmsg.ShareAcknowledgeRequest:
+		r.GroupID, r.MemberID = kmsg.StringPtr("g"), kmsg.StringPtr("m")
 	case *kmsg.ListOffsetsRequest:
 		rt := kmsg.NewListOffsetsRequestTopic()
 		rt.Topic, rt.Partitions = "t", []kmsg.ListOffsetsRequestTopicPartition{kmsg.NewListOffsetsRequestTopicPartition()}
@@ -204,7 +218,7 @@ func FuzzDispatch(f *testing.F) {
 func TestApiVersionsFeatures(t *testing.T) {
 	w := newWorld(t)
 	w.image.Version = 7
-	w.image.Features = map[string]int16{"group.version": 0, "transaction.version": 2, "metadata.version": 30}
+	w.image.Features = map[string]int16{"group.version": 0, "share.version": 1, "transaction.version": 2, "metadata.version": 30}
 	for version := int16(0); version <= 4; version++ {
 		req := kmsg.NewPtrApiVersionsRequest()
 		req.Version, req.ClientSoftwareName, req.ClientSoftwareVersion = version, "test", "1.0"
@@ -218,10 +232,10 @@ func TestApiVersionsFeatures(t *testing.T) {
 		}
 		want := [3]string{"[]", "[]", "-1"}
 		if version >= 3 {
-			want = [3]string{"[metadata.version=7-30]", "[metadata.version=30-30 transaction.version=2-2]", "7"}
+			want = [3]string{"[metadata.version=7-30]", "[metadata.version=30-30 share.version=1-1 transaction.version=2-2]", "7"}
 		}
 		if version >= 4 {
-			want[0] = "[group.version=0-1 metadata.version=7-30 transaction.version=0-2]"
+			want[0] = "[group.version=0-1 metadata.version=7-30 share.version=0-1 transaction.version=0-2]"
 		}
 		if got := [3]string{fmt.Sprint(supported), fmt.Sprint(finalized), fmt.Sprint(resp.FinalizedFeaturesEpoch)}; got != want {
 			t.Errorf("v%d: %v, want %v", version, got, want)

@@ -86,6 +86,7 @@ func (c *conn) serve() {
 	c.leave()
 	close(c.pending)
 	<-written
+	c.session.Close()
 	c.logEnd(err)
 	if err := c.nc.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		c.listener.logger.Debug("closing a connection", "peer", c.peer, "err", err)

@@ -21,8 +21,10 @@ import (
 	"balsa/log/vfs"
 	"balsa/raft"
 	"balsa/server/cluster"
+	"balsa/server/config"
 	"balsa/server/handler"
 	"balsa/server/partition"
+	"balsa/server/share"
 )
 
 // fakeBroker is a broker with one topic, "t", of one partition, behind a real listener on loopback.
@@ -32,6 +34,7 @@ type fakeBroker struct {
 	fileSize int64
 	onWatch  func()
 	unwatch  chan struct{} // a long poll ended
+	released chan string   // members of share groups whose records were given back
 
 	mu        sync.Mutex
 	hold      bool
@@ -43,7 +46,8 @@ type fakeBroker struct {
 var topicT = cluster.TopicID{1}
 
 func newFakeBroker() *fakeBroker {
-	b := &fakeBroker{image: cluster.NewImage(), unwatch: make(chan struct{}, 16), onWatch: func() {}}
+	b := &fakeBroker{image: cluster.NewImage(), unwatch: make(chan struct{}, 16), released: make(chan string, 16), onWatch: func() {}}
+	b.image.Features = map[string]int16{cluster.FeatureShare: 1}
 	t := &cluster.Topic{ID: topicT, Name: "t", Partitions: []cluster.Partition{{Replicas: []raft.NodeID{1}}}}
 	b.image.Topics[topicT], b.image.TopicsByName["t"] = t, t
 	b.image.Brokers[1] = cluster.Broker{ID: 1, Host: "localhost", Port: 9092}
@@ -175,6 +179,17 @@ func (b *fakeBroker) Fetch(partition.FetchArgs) (partition.Fetched, error) {
 	return f, nil
 }
 
+func (b *fakeBroker) ShareAcquire(partition.ShareAcquire) (handler.ShareAcquiring, error) {
+	return nil, nil
+}
+
+func (b *fakeBroker) ShareAcknowledge(string, string, []share.Ack, time.Duration, time.Duration) (handler.ShareChange, error) {
+	return nil, kerr.InvalidRecordState
+}
+func (b *fakeBroker) ShareRelease(_, member string)       { b.released <- member }
+func (b *fakeBroker) ShareWatch(handler.Waiter, string)   { b.onWatch() }
+func (b *fakeBroker) ShareUnwatch(handler.Waiter, string) { b.unwatch <- struct{}{} }
+
 func (b *fakeBroker) ListOffset(int64, log.Epoch, bool) (log.TimestampedOffset, error) {
 	return log.TimestampedOffset{}, nil
 }
@@ -201,8 +216,10 @@ func serve(t testing.TB, b *fakeBroker, change func(*ListenerConfig)) (*Listener
 		change(&c)
 	}
 	out := &logs{}
+	defaults := config.Default()
 	d := handler.NewDispatcher(&handler.Broker{
 		Node: 1, Metadata: b, Controller: b, Coordinator: b, Partitions: b, FetchMaxBytes: 55 << 20, FetchSessions: 1000,
+		ShareSessions: 1000, Configs: cluster.NewResolver(&defaults),
 	})
 	l, err := NewListener(c, d, slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if err != nil {
@@ -326,6 +343,16 @@ func fetchRequest(maxWait int32) *kmsg.FetchRequest {
 	rt := kmsg.NewFetchRequestTopic()
 	rt.Topic, rt.Partitions = "t", []kmsg.FetchRequestTopicPartition{rp}
 	req.Topics = []kmsg.FetchRequestTopic{rt}
+	return req
+}
+
+func shareFetchRequest(member string, maxWait int32) *kmsg.ShareFetchRequest {
+	req := kmsg.NewPtrShareFetchRequest()
+	req.Version, req.GroupID, req.MemberID, req.MaxWaitMillis = 2, kmsg.StringPtr("g"), &member, maxWait
+	req.MinBytes, req.MaxRecords = 1, 500
+	rt := kmsg.NewShareFetchRequestTopic()
+	rt.TopicID, rt.Partitions = topicT, []kmsg.ShareFetchRequestTopicPartition{kmsg.NewShareFetchRequestTopicPartition()}
+	req.Topics = []kmsg.ShareFetchRequestTopic{rt}
 	return req
 }
 

@@ -276,7 +276,9 @@ func TestHalfClosed(t *testing.T) {
 
 // What waits for something ends when its client has gone.
 func TestClientGone(t *testing.T) {
-	for name, req := range map[string]kmsg.Request{"fetch": fetchRequest(1 << 30), "join": kmsg.NewPtrJoinGroupRequest()} {
+	for name, req := range map[string]kmsg.Request{
+		"fetch": fetchRequest(1 << 30), "share fetch": shareFetchRequest("m", 1<<30), "join": kmsg.NewPtrJoinGroupRequest(),
+	} {
 		t.Run(name, func(t *testing.T) {
 			b := newFakeBroker()
 			waiting := make(chan struct{})
