@@ -32,6 +32,7 @@ func (s *Server) Run(ctx context.Context) error {
 	wg.Go(func() { s.outages.run(background, s.brokers, s.host.Call) })
 	wg.Go(func() { s.reassigner.run(background) })
 	wg.Go(func() { s.members.run(background) })
+	wg.Go(func() { s.queues.run(background) })
 	wg.Go(func() { s.joins.run(background, func() bool { return s.isReady() && !s.metadata.Joining() }) })
 	s.metadata.CampaignIfLeaderless()
 

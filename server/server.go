@@ -59,6 +59,7 @@ type Server struct {
 	reassigner  *reassigner
 	joins       *joins
 	members     *metadataMembers
+	queues      *queues
 	rejoining   bool // the data directory is new, in a cluster that may know this node
 
 	ready chan struct{}
@@ -111,27 +112,13 @@ func (s *Server) open() error {
 		return s.controller.Do(ctx, req)
 	})
 	s.markers = newMarkers(s.machine.Image, s.Leader, s.host.Call, s.logger)
-	syncer := raft.NewSyncer(syncConcurrency)
-	s.coordinator, err = coordinator.New(coordinator.Config{
-		Node: s.node, Group: groupConfig(s.config.Groups, s.config.Log), Image: s.machine.Image, Resolver: s.resolver,
-		Txn: transactionConfig(s.config.Transactions), ProducerIDs: s.producerIDs, Complete: s.markers.complete,
-		CommitTimeout: coordinator.DefaultCommitTimeout, Logger: s.logger,
-	})
-	if err != nil {
+	if err := s.openReplicas(fs); err != nil {
 		return err
 	}
-	s.manager, err = partition.NewManager(partition.ManagerConfig{
-		Node: s.node, Dir: s.config.DataDir, FS: fs, Syncer: syncer, Host: s.host, Resolver: s.resolver,
-		Shards: s.coordinator, Logger: s.logger, Now: time.Now, RetentionCheck: s.config.RetentionCheck,
-		Rejoining: s.rejoining, DiskFull: s.disk.full, OnLeadership: s.leaders.changed,
-	})
-	if err != nil {
-		return err
-	}
-	s.host.SetRepairer(s.manager)
 	s.host.Handle(partition.CleanedService, s.manager.ServeCleaned)
 	s.host.Handle(markersService, s.markerWriter().serve)
 	s.host.Handle(transactionsService, s.transactions().serve)
+	s.host.Handle(floorsService, s.queues.serve)
 	s.outages = newOutages(s.node, s.manager.OutOfService, s.logger)
 	s.host.Handle(outagesService, s.outages.serve)
 	if err := s.openMetadata(metadata); err != nil {
@@ -151,6 +138,44 @@ func (s *Server) open() error {
 	s.reassigner.groups, s.reassigner.image = s.manager.Groups, s.machine.Image
 	s.reassigner.outages, s.reassigner.tell = s.outages, s.controller.Do
 	return s.openListener()
+}
+
+// openReplicas makes what holds this node's replicas: the coordinators' and the partitions'.
+func (s *Server) openReplicas(fs vfs.FS) error {
+	syncer := raft.NewSyncer(syncConcurrency)
+	shares := &shareStates{node: s.node, image: s.machine.Image, leader: s.Leader, call: s.host.Call, logger: s.logger}
+	letters := &deadLetters{
+		node: s.node, image: s.machine.Image, leader: s.Leader, call: s.host.Call, logger: s.logger,
+		create: func(ctx context.Context, req kmsg.Request) (kmsg.Response, error) {
+			return topicCreator{s.controller, s}.Do(ctx, req)
+		},
+	}
+	var err error
+	s.coordinator, err = coordinator.New(coordinator.Config{
+		Node: s.node, Group: groupConfig(s.config.Groups, s.config.Log), Image: s.machine.Image, Resolver: s.resolver,
+		Txn: transactionConfig(s.config.Transactions), ProducerIDs: s.producerIDs, Complete: s.markers.complete,
+		Shares: shares, CommitTimeout: coordinator.DefaultCommitTimeout, Logger: s.logger,
+	})
+	if err != nil {
+		return err
+	}
+	s.manager, err = partition.NewManager(partition.ManagerConfig{
+		Node: s.node, Dir: s.config.DataDir, FS: fs, Syncer: syncer, Host: s.host, Resolver: s.resolver,
+		Shards: s.coordinator, DeadLetters: letters, Logger: s.logger, Now: time.Now, RetentionCheck: s.config.RetentionCheck,
+		Rejoining: s.rejoining, DiskFull: s.disk.full, OnLeadership: s.leaders.changed,
+	})
+	if err != nil {
+		return err
+	}
+	shares.partitions, letters.partitions = s.manager, s.manager
+	s.queues = &queues{
+		node: s.node, partitions: s.manager, committed: s.coordinator.Committed, image: s.machine.Image, brokers: s.brokers, call: s.host.Call,
+		logger: s.logger,
+	}
+	s.host.SetRepairer(s.manager)
+	s.host.Handle(shareStatesService, shares.serve)
+	s.host.Handle(deadLettersService, letters.serve)
+	return nil
 }
 
 // syncConcurrency is how many fsyncs a node has under way at most: enough that a file system can merge their journal
@@ -238,7 +263,8 @@ func (s *Server) openListener() error {
 		Partitions: handler.LocalPartitions(s.manager), Configs: s.resolver, AutoCreate: s.config.AutoCreate,
 		LogLevel: s.logLevel(), LogDir: s.config.DataDir, DiskUsage: s.disk.usage,
 		FetchMaxBytes: int(s.config.FetchMaxBytes), FetchSessions: s.config.FetchSessionCacheSize,
-		RackAware: s.config.ReplicaSelector == config.RackAwareReplicaSelector,
+		ShareSessions: s.config.MaxShareSessions,
+		RackAware:     s.config.ReplicaSelector == config.RackAwareReplicaSelector,
 	})
 	c := network.DefaultListenerConfig()
 	c.MaxConnections, c.MaxRequestBytes = s.config.MaxConnections, int(s.config.MaxRequestBytes)
@@ -259,6 +285,7 @@ func groupConfig(c config.Groups, l config.Log) group.Config {
 	g.OffsetMetadataMaxBytes = c.OffsetMetadataMax
 	g.ConsumerSessionTimeout, g.ConsumerHeartbeatInterval = c.ConsumerSession, c.ConsumerHeartbeat
 	g.ConsumerMaxSize, g.ConsumerMigration = int32(c.ConsumerMaxSize), migrationPolicy(c.ConsumerMigration)
+	g.ShareMaxSize = int32(c.ShareMaxSize)
 	return g
 }
 
