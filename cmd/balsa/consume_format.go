@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -23,18 +24,20 @@ func (c *consumeCmd) printer() (func(*bufio.Writer, *kgo.Record) error, error) {
 	if layout == "" {
 		layout = `%v\n`
 	}
-	parts, err := parseFormat(layout)
+	parts, err := parseFormat(layout, "balsa consume", verb)
 	if err != nil {
 		return nil, err
 	}
-	return func(w *bufio.Writer, record *kgo.Record) error {
-		for _, part := range parts {
-			if _, err := w.Write(part(record)); err != nil {
-				return err
-			}
+	return func(w *bufio.Writer, record *kgo.Record) error { return printParts(w, parts, record) }, nil
+}
+
+func printParts(w *bufio.Writer, parts []formatPart, record *kgo.Record) error {
+	for _, part := range parts {
+		if _, err := w.Write(part(record)); err != nil {
+			return err
 		}
-		return nil
-	}, nil
+	}
+	return nil
 }
 
 type formatPart func(*kgo.Record) []byte
@@ -88,8 +91,9 @@ func headerList(headers []kgo.RecordHeader) string {
 	return b.String()
 }
 
-// parseFormat compiles a format once, so that printing does not look at it again for every record.
-func parseFormat(layout string) ([]formatPart, error) {
+// parseFormat compiles a format of a command once, so that printing does not look at it again for every record. verb returns
+// nil for a letter that it does not know.
+func parseFormat(layout, command string, verb func(letter byte) formatPart) ([]formatPart, error) {
 	var parts []formatPart
 	var text []byte
 	flush := func() {
@@ -105,7 +109,7 @@ func parseFormat(layout string) ([]formatPart, error) {
 			i++
 			part := verb(layout[i])
 			if part == nil {
-				return nil, usagef("see `balsa consume --help`", "--format: unknown %%%c", layout[i])
+				return nil, usagef("see `"+command+" --help`", "--format: unknown %%%c", layout[i])
 			}
 			flush()
 			parts = append(parts, part)
@@ -167,6 +171,10 @@ type jsonHeader struct {
 }
 
 func printRecordJSON(w *bufio.Writer, record *kgo.Record) error {
+	return printLine(w, newJSONRecord(record))
+}
+
+func newJSONRecord(record *kgo.Record) jsonRecord {
 	line := jsonRecord{
 		Topic: record.Topic, Partition: record.Partition, Offset: record.Offset, Timestamp: record.Timestamp.UnixMilli(),
 	}
@@ -177,6 +185,11 @@ func printRecordJSON(w *bufio.Writer, record *kgo.Record) error {
 		h.Value, h.ValueBase64 = textOrBase64(header.Value)
 		line.Headers = append(line.Headers, h)
 	}
+	return line
+}
+
+// printLine writes a document on one line.
+func printLine(w io.Writer, line any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(line)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"balsa/cmd/balsa/sharegroup"
 )
 
 // exitCode is what the process ends with.
@@ -21,6 +23,7 @@ const (
 	exitFailed      exitCode = 1   // the operation failed, records failed, or the cluster is unhealthy
 	exitUsage       exitCode = 2   // wrong command, flag or configuration; nothing was done
 	exitUnreachable exitCode = 3   // no broker answered
+	exitNothing     exitCode = 4   // no message came in the time that `balsa queue receive` waits
 	exitInterrupted exitCode = 130 // stopped by a signal before the work was done
 )
 
@@ -56,8 +59,12 @@ func report(w io.Writer, err error) exitCode {
 		return exitFailed
 	}
 	hint, code := explain(err)
-	if code == exitInterrupted {
+	switch code {
+	case exitInterrupted:
 		fmt.Fprintln(w, "balsa: interrupted")
+		return code
+	case exitNothing: // which is no error
+		fmt.Fprintf(w, "%v\n", err)
 		return code
 	}
 	fmt.Fprintf(w, "balsa: error: %v\n", err)
@@ -99,6 +106,8 @@ var hints = []struct {
 	{kerr.NonEmptyGroup, "the group has members; stop its consumers first (`balsa group describe` shows them)"},
 	{kerr.GroupIDNotFound, "list the groups with `balsa group list`"},
 	{kerr.InvalidConfig, "configs are Kafka's topic configs, see `balsa topic describe NAME --configs`"},
+	{sharegroup.ErrUnsupported, "queues need brokers with share groups: balsa's, or Kafka's from 4.2 on"},
+	{sharegroup.ErrReceipt, "receipts are what `balsa queue receive` prints first, or with --format '%r\\n'"},
 	{kerr.MessageTooLarge, "raise the topic's max.message.bytes with `balsa topic alter NAME --config max.message.bytes=...`"},
 }
 

@@ -23,6 +23,7 @@ type cli struct {
 	Topic   topicCmd   `cmd:"" help:"Create, list, describe, alter and delete topics."`
 	Produce produceCmd `cmd:"" help:"Send lines of standard input or of a file as records."`
 	Consume consumeCmd `cmd:"" help:"Print the records of topics."`
+	Queue   queueCmd   `cmd:"" help:"Send, receive and acknowledge messages; create and watch queues, redrive their dead letters."`
 	Group   groupCmd   `cmd:"" help:"List, describe, reset and delete consumer groups."`
 	Cluster clusterCmd `cmd:"" help:"Show the health of a cluster; add, drain and remove nodes."`
 	Bench   benchCmd   `cmd:"" help:"Measure throughput and latency."`

@@ -32,20 +32,30 @@ func (c *produceCmd) send(ctx context.Context, client *kgo.Client, input io.Read
 			return next.err
 		}
 		number++
-		record := &kgo.Record{Value: next.text, Headers: headers, Partition: max(c.Partition, 0)}
-		switch {
-		case c.KeySeparator != "":
-			key, value, found := bytes.Cut(next.text, []byte(c.KeySeparator))
-			if !found {
-				return fmt.Errorf("line %d has no key separator %q", number, c.KeySeparator)
-			}
-			record.Key, record.Value = key, value
-		case c.Key != "":
-			record.Key = []byte(c.Key)
+		record, err := c.record(number, next.text)
+		if err != nil {
+			return err
 		}
+		record.Headers = headers
 		// Not ctx: cancelling it would abandon records that were already handed over.
 		client.Produce(context.WithoutCancel(ctx), record, tally.done)
 	}
+}
+
+// record makes a record of the line of that number.
+func (c *produceCmd) record(number int, text []byte) (*kgo.Record, error) {
+	record := &kgo.Record{Value: text, Partition: max(c.Partition, 0)}
+	switch {
+	case c.KeySeparator != "":
+		key, value, found := bytes.Cut(text, []byte(c.KeySeparator))
+		if !found {
+			return nil, fmt.Errorf("line %d has no key separator %q", number, c.KeySeparator)
+		}
+		record.Key, record.Value = key, value
+	case c.Key != "":
+		record.Key = []byte(c.Key)
+	}
+	return record, nil
 }
 
 // line is one line of the input, or what ended it.

@@ -114,6 +114,10 @@ var unstable = []struct {
 	{regexp.MustCompile(`in \d+\.\d+ s`), "in 0.00 s"},
 	{regexp.MustCompile(`"seconds": [0-9.e-]+`), `"seconds": 0`},
 	{regexp.MustCompile(`balsa-cli-[0-9a-f]{32}`), "balsa-cli-MEMBER"},
+	{regexp.MustCompile(`\bAQ[\w-]{28,}`), "RECEIPT"},
+	{regexp.MustCompile(`"locked_until":\d+`), `"locked_until":0`},
+	{regexp.MustCompile(`\d+d\d+h`), "1d1h"},
+	{regexp.MustCompile(`"oldest_seconds": \d[0-9.]+`), `"oldest_seconds": 1`},
 }
 
 // golden compares text with testdata/name.golden.

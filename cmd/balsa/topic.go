@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -44,7 +45,7 @@ func knownTopics(ctx context.Context, admin *kadm.Client, names ...string) (kadm
 	}
 	for _, name := range names {
 		if detail, ok := details[name]; !ok || errors.Is(detail.Err, kerr.UnknownTopicOrPartition) {
-			return nil, unknownTopic(ctx, admin, name)
+			return nil, unknownTopic(ctx, admin, "topic", name)
 		} else if detail.Err != nil && len(detail.Partitions) == 0 {
 			return nil, failf("", "topic %s: %w", name, detail.Err)
 		}
@@ -52,15 +53,15 @@ func knownTopics(ctx context.Context, admin *kadm.Client, names ...string) (kadm
 	return details, nil
 }
 
-// unknownTopic names the topic that was probably meant.
-func unknownTopic(ctx context.Context, admin *kadm.Client, name string) error {
-	hint := "list the topics with `balsa topic list`, create this one with `balsa topic create " + name + "`"
+// unknownTopic names the topic that was probably meant. kind is what its commands call it: topic or queue.
+func unknownTopic(ctx context.Context, admin *kadm.Client, kind, name string) error {
+	hint := fmt.Sprintf("list the %[1]ss with `balsa %[1]s list`, create this one with `balsa %[1]s create %[2]s`", kind, name)
 	if all, err := admin.ListTopics(ctx); err == nil {
 		if near := nearest(name, all.Names()); near != "" {
-			hint = "did you mean " + near + "? `balsa topic list` shows all topics"
+			hint = fmt.Sprintf("did you mean %[2]s? `balsa %[1]s list` shows all %[1]ss", kind, near)
 		}
 	}
-	return failf(hint, "topic %s does not exist", name)
+	return failf(hint, "%s %s does not exist", kind, name)
 }
 
 // withMessage joins Kafka's error code with the broker's explanation, where it gave one.

@@ -38,6 +38,8 @@ func TestUnreachableBroker(t *testing.T) {
 		{"cluster", "status"},
 		{"cluster", "status", "--wait", "300ms"},
 		{"bench", "produce"},
+		{"queue", "list"},
+		{"queue", "receive", "x"},
 	} {
 		_, stderr, code := balsa(t, "line\n", append(args, "--brokers", "127.0.0.1:1", "--timeout", "2s")...)
 		if code != exitUnreachable || !strings.Contains(stderr, "127.0.0.1:1") || !strings.Contains(stderr, "hint: is a broker running there?") {
@@ -56,6 +58,8 @@ func TestHelp(t *testing.T) {
 		"group list", "group describe", "group reset-offsets", "group delete", "cluster status",
 		"cluster add", "cluster drain", "cluster remove", "cluster rebalance", "topic reassign",
 		"bench produce", "bench consume", "bench end-to-end", "version",
+		"queue create", "queue list", "queue send", "queue receive", "queue ack", "queue nack", "queue extend", "queue peek",
+		"queue purge", "queue stats", "queue dead-letters", "queue redrive", "queue delete",
 	} {
 		stdout, stderr, code := balsa(t, "", append(strings.Fields(command), "--help")...)
 		if code != exitOK || stderr != "" || !strings.HasPrefix(stdout, "Usage: balsa") {

@@ -39,6 +39,9 @@ var layers = map[string]int{
 	// The metadata's machine; it speaks of raft's nodes and groups, but drives none.
 	"server/cluster": 3,
 
+	// A client of brokers, apart from the commands that use it; of them it knows the messages and what ids of members mean.
+	"cmd/balsa/sharegroup": 3,
+
 	// Replication, and the pure state machines.
 	"raft":         2,
 	"server/group": 2,
@@ -74,17 +77,17 @@ var only = []struct {
 	},
 	{
 		"github.com/twmb/franz-go/pkg/kmsg",
-		[]string{"protocol", "server", "server/handler", "server/group", "server/txn", "server/cluster", "server/coordinator", "server/controller", "cmd/balsa"},
+		[]string{"protocol", "server", "server/handler", "server/group", "server/txn", "server/cluster", "server/coordinator", "server/controller", "cmd/balsa", "cmd/balsa/sharegroup"},
 		"the log, replication and partitions know no protocol messages",
 	},
 	{
 		"github.com/twmb/franz-go/pkg/kgo",
-		[]string{"cmd/balsa"},
+		[]string{"cmd/balsa", "cmd/balsa/sharegroup"},
 		"the broker is no client of itself",
 	},
 	{
 		"github.com/twmb/franz-go/pkg/kadm",
-		[]string{"cmd/balsa"},
+		[]string{"cmd/balsa", "cmd/balsa/sharegroup"},
 		"the broker is no client of itself",
 	},
 }
