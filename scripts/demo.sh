@@ -3,28 +3,8 @@
 # group of two, a leader killed with kill -9 while the file is produced, and everything replayed from offset 0. What comes
 # out must be what went in: every record, in the order of the file within each key. Exit code 0 only then.
 #   scripts/demo.sh [FILE]
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-
-[ -x bin/balsa ] || make --no-print-directory build
-balsa=$PWD/bin/balsa
-dir=$(mktemp -d "${TMPDIR:-/tmp}/balsa-demo.XXXXXX")
-cluster() { scripts/cluster.sh "$@" --dir "$dir/cluster"; }
-pids=()
-finish() {
-	local code=$? pid
-	for pid in ${pids[@]+"${pids[@]}"}; do kill "$pid" 2>/dev/null || true; done
-	[ "$code" -eq 0 ] || tail -n 3 "$dir"/cluster/*/log "$dir"/*.err 2>/dev/null || true
-	cluster wipe
-	rm -rf "$dir"
-	exit "$code"
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-tell() { printf '  %s\n' "$*"; }
-fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
+# shellcheck source=scripts/story.sh
+. "$(dirname "${BASH_SOURCE[0]}")/story.sh"
 sum() { sha256sum | cut -c1-16; }
 
 # The input: a real file whose lines have a key. Each line becomes key<TAB>line.
@@ -52,10 +32,7 @@ by_key() { LC_ALL=C sort -s -t $'\t' -k1,1; }
 expected=$(by_key <"$dir/input" | sum)
 
 step "1. A cluster of three nodes"
-BALSA_BROKERS=$(cluster up --base-port "${PORT:-29190}")
-BALSA_BROKERS=${BALSA_BROKERS#bootstrap=}
-export BALSA_BROKERS
-tell "brokers $BALSA_BROKERS"
+begin "${PORT:-29190}"
 "$balsa" topic create story --partitions 6 --replicas 3 | sed 's/^/  /'
 "$balsa" cluster status --wait 30s | sed 's/^/  /'
 
