@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Runs the client scenario (README.md) with every Kafka client, or with those named.
-#   run.sh [--bootstrap HOST:PORT,...] [--replication-factor N] [--strict] [--calm] [kcat|franz-go|sarama|kafka-python|confluent-kafka|kafkajs|java|java-admin|java-transactions|java-groups]...
+#   run.sh [--bootstrap HOST:PORT,...] [--replication-factor N] [--strict] [--calm] [kcat|franz-go|sarama|kafka-python|confluent-kafka|kafkajs|java|java-admin|java-transactions|java-groups|java-share]...
 # Without --bootstrap it starts three nodes of balsa on private ports and ends them. A client whose language is missing is
-# skipped with the reason; --strict counts that as a failure. Our nodes are killed while java-transactions and java-groups run,
-# except with --calm.
+# skipped with the reason; --strict counts that as a failure. Our nodes are killed while java-transactions, java-groups and java-share
+# run, except with --calm.
 set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
 readonly here root
-readonly all=(kcat franz-go sarama kafka-python confluent-kafka kafkajs java java-admin java-transactions java-groups)
+readonly all=(kcat franz-go sarama kafka-python confluent-kafka kafkajs java java-admin java-transactions java-groups java-share)
 readonly client_timeout=300
 readonly base_port=${BALSA_CLIENTS_PORT:-31490}
 unset BALSA_CLIENTS_PORT # the server takes every BALSA_ variable for a setting of its own
@@ -134,10 +134,11 @@ setup() {
     need java mvn && prepare "building with Maven" java_classes || return
     cmd=(java -Xmx256m -cp "$here/java/target/classes:$here/java/target/libs/*" balsa.AdminSweep "$bootstrap" "$here/java/admin-sweep.txt")
     ;;
-  java-transactions | java-groups)
+  java-transactions | java-groups | java-share)
     need java mvn && prepare "building with Maven" java_classes || return
     local class=Transactions
     [[ $1 == java-groups ]] && class=Groups
+    [[ $1 == java-share ]] && class=Shares
     cmd=(java -Xmx256m -cp "$here/java/target/classes:$here/java/target/libs/*" "balsa.$class" "$bootstrap" "$replication")
     if ((cluster && !calm)); then cmd+=("$tmp/restart"); fi
     ;;

@@ -31,7 +31,8 @@ func TestList(t *testing.T) {
 	}
 	for _, name := range []string{
 		"TestGroupETL/range", "TestGroupETL/sticky/848/static", "TestTxnEtl/cooperative-sticky", "TestTxnEtl/range/848",
-		"TestGroupSimple/848",
+		"TestGroupSimple/848", "TestShareGroup", "TestShareGroupETL", "TestShareGroupAckOnClose", "TestShareGroupOffsetsAdmin",
+		"TestConsumeRegexShareSkipsInternal",
 	} {
 		if x[name].Outcome != Pass {
 			t.Errorf("%s: %+v", name, x[name])

@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	records     = flag.Int("records", 500_000, "records that each pipeline (TestGroupETL, TestTxnEtl) carries; franz-go's own default")
+	records     = flag.Int("records", 500_000, "records that each pipeline (TestGroupETL, TestTxnEtl, TestShareGroupETL) carries; franz-go's own default")
 	seeds       = flag.String("seeds", "", "run against this cluster (host:port,...) instead of three fresh nodes of balsa")
 	replication = flag.Int("replication-factor", 3, "of the topics that the tests create")
 	only        = flag.String("only", "", "run the tests that match this expression, and do not miss the others")

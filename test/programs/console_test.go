@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,31 +16,35 @@ import (
 
 // consoleTools are the main classes behind the scripts of Kafka's bin directory.
 var consoleTools = map[string]string{
-	"kafka-acls":                 "org.apache.kafka.tools.AclCommand",
-	"kafka-broker-api-versions":  "org.apache.kafka.tools.BrokerApiVersionsCommand",
-	"kafka-client-metrics":       "org.apache.kafka.tools.ClientMetricsCommand",
-	"kafka-cluster":              "org.apache.kafka.tools.ClusterTool",
-	"kafka-configs":              "kafka.admin.ConfigCommand",
-	"kafka-console-consumer":     "org.apache.kafka.tools.consumer.ConsoleConsumer",
-	"kafka-console-producer":     "org.apache.kafka.tools.ConsoleProducer",
-	"kafka-consumer-groups":      "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
-	"kafka-consumer-perf-test":   "org.apache.kafka.tools.ConsumerPerformance",
-	"kafka-delegation-tokens":    "org.apache.kafka.tools.DelegationTokenCommand",
-	"kafka-delete-records":       "org.apache.kafka.tools.DeleteRecordsCommand",
-	"kafka-e2e-latency":          "org.apache.kafka.tools.EndToEndLatency",
-	"kafka-features":             "org.apache.kafka.tools.FeatureCommand",
-	"kafka-get-offsets":          "org.apache.kafka.tools.GetOffsetShell",
-	"kafka-groups":               "org.apache.kafka.tools.GroupsCommand",
-	"kafka-leader-election":      "org.apache.kafka.tools.LeaderElectionCommand",
-	"kafka-log-dirs":             "org.apache.kafka.tools.LogDirsCommand",
-	"kafka-metadata-quorum":      "org.apache.kafka.tools.MetadataQuorumCommand",
-	"kafka-producer-perf-test":   "org.apache.kafka.tools.ProducerPerformance",
-	"kafka-reassign-partitions":  "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
-	"kafka-replica-verification": "org.apache.kafka.tools.ReplicaVerificationTool",
-	"kafka-topics":               "org.apache.kafka.tools.TopicCommand",
-	"kafka-transactions":         "org.apache.kafka.tools.TransactionsCommand",
-	"kafka-verifiable-consumer":  "org.apache.kafka.tools.VerifiableConsumer",
-	"kafka-verifiable-producer":  "org.apache.kafka.tools.VerifiableProducer",
+	"kafka-acls":                      "org.apache.kafka.tools.AclCommand",
+	"kafka-broker-api-versions":       "org.apache.kafka.tools.BrokerApiVersionsCommand",
+	"kafka-client-metrics":            "org.apache.kafka.tools.ClientMetricsCommand",
+	"kafka-cluster":                   "org.apache.kafka.tools.ClusterTool",
+	"kafka-configs":                   "kafka.admin.ConfigCommand",
+	"kafka-console-consumer":          "org.apache.kafka.tools.consumer.ConsoleConsumer",
+	"kafka-console-producer":          "org.apache.kafka.tools.ConsoleProducer",
+	"kafka-consumer-groups":           "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+	"kafka-consumer-perf-test":        "org.apache.kafka.tools.ConsumerPerformance",
+	"kafka-console-share-consumer":    "org.apache.kafka.tools.consumer.ConsoleShareConsumer",
+	"kafka-delegation-tokens":         "org.apache.kafka.tools.DelegationTokenCommand",
+	"kafka-delete-records":            "org.apache.kafka.tools.DeleteRecordsCommand",
+	"kafka-e2e-latency":               "org.apache.kafka.tools.EndToEndLatency",
+	"kafka-features":                  "org.apache.kafka.tools.FeatureCommand",
+	"kafka-get-offsets":               "org.apache.kafka.tools.GetOffsetShell",
+	"kafka-groups":                    "org.apache.kafka.tools.GroupsCommand",
+	"kafka-leader-election":           "org.apache.kafka.tools.LeaderElectionCommand",
+	"kafka-log-dirs":                  "org.apache.kafka.tools.LogDirsCommand",
+	"kafka-metadata-quorum":           "org.apache.kafka.tools.MetadataQuorumCommand",
+	"kafka-producer-perf-test":        "org.apache.kafka.tools.ProducerPerformance",
+	"kafka-reassign-partitions":       "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+	"kafka-replica-verification":      "org.apache.kafka.tools.ReplicaVerificationTool",
+	"kafka-share-consumer-perf-test":  "org.apache.kafka.tools.ShareConsumerPerformance",
+	"kafka-share-groups":              "org.apache.kafka.tools.consumer.group.ShareGroupCommand",
+	"kafka-topics":                    "org.apache.kafka.tools.TopicCommand",
+	"kafka-transactions":              "org.apache.kafka.tools.TransactionsCommand",
+	"kafka-verifiable-consumer":       "org.apache.kafka.tools.VerifiableConsumer",
+	"kafka-verifiable-share-consumer": "org.apache.kafka.tools.VerifiableShareConsumer",
+	"kafka-verifiable-producer":       "org.apache.kafka.tools.VerifiableProducer",
 }
 
 // step is one use of a tool: a shell line, where B stands for --bootstrap-server, R for the replication factor, N for the
@@ -58,7 +63,7 @@ func TestConsoleTools(t *testing.T) {
 	for name, content := range consoleFiles {
 		s.write(name, content)
 	}
-	for _, st := range consoleSteps {
+	for _, st := range slices.Concat(consoleSteps, shareSteps) {
 		t.Run(strings.ReplaceAll(st.line, "/", "|"), func(t *testing.T) {
 			if err := s.console(st); err != nil {
 				t.Error(err)

@@ -11,10 +11,15 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.ListShareGroupOffsetsSpec;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.SharePartitionOffsetInfo;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.serialization.StringDeserializer;
 
 /** The cluster under test: BOOTSTRAP REPLICATION-FACTOR [RESTART], where RESTART N kills node N and starts it again. */
@@ -76,6 +81,28 @@ final class Cluster implements AutoCloseable {
 
     int transactionCoordinator(String id) throws Exception {
         return admin.describeTransactions(List.of(id)).all().get(60, TimeUnit.SECONDS).get(id).coordinatorId();
+    }
+
+    int shareCoordinator(String group) throws Exception {
+        return admin.describeShareGroups(List.of(group)).all().get(60, TimeUnit.SECONDS).get(group).coordinator().id();
+    }
+
+    /** Where a share group stands in its topics. */
+    Map<TopicPartition, SharePartitionOffsetInfo> shareOffsets(String group) throws Exception {
+        return admin.listShareGroupOffsets(Map.of(group, new ListShareGroupOffsetsSpec())).partitionsToOffsetInfo(group).get(60, TimeUnit.SECONDS);
+    }
+
+    /** Sets a config of a group. */
+    void configureGroup(String group, String name, String value) throws Exception {
+        var op = new AlterConfigOp(new ConfigEntry(name, value), AlterConfigOp.OpType.SET);
+        var resource = new ConfigResource(ConfigResource.Type.GROUP, group);
+        admin.incrementalAlterConfigs(Map.of(resource, List.of(op))).all().get(60, TimeUnit.SECONDS);
+        await("config " + name, () -> value.equals(groupConfig(group, name)));
+    }
+
+    String groupConfig(String group, String name) throws Exception {
+        var resource = new ConfigResource(ConfigResource.Type.GROUP, group);
+        return admin.describeConfigs(List.of(resource)).all().get(60, TimeUnit.SECONDS).get(resource).get(name).value();
     }
 
     /** Kills the node that find returns, and starts it again, in the background; one at a time. Does nothing to a cluster that is not ours. */
