@@ -45,7 +45,7 @@ type Cluster struct {
 
 // New prepares a cluster without starting it.
 func New(o Options) (*Cluster, error) {
-	ports, err := freePorts(2 * o.Nodes)
+	ports, err := FreePorts(2 * o.Nodes)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func newNode(o Options, id int32, port int, peers []string) (*Node, error) {
 
 // Join prepares one more broker, which joins the cluster when it is started.
 func (c *Cluster) Join() (*Node, error) {
-	ports, err := freePorts(2)
+	ports, err := FreePorts(2)
 	if err != nil {
 		return nil, err
 	}

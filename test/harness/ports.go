@@ -6,9 +6,9 @@ import (
 	"net"
 )
 
-// freePorts returns n ports on loopback that nothing listens on. They lie below the range from which the kernel takes the
+// FreePorts returns n ports on loopback that nothing listens on. They lie below the range from which the kernel takes the
 // ports of outgoing connections, so that a node that restarts finds its port free.
-func freePorts(n int) ([]int, error) {
+func FreePorts(n int) ([]int, error) {
 	const low, high = 20_000, 32_000
 	for range 100 {
 		base := low + rand.IntN(high-low-n)
