@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// latency is how long messages took that were sent at a fixed low rate, from the moment when each was due: a stall counts for all
+// that were due meanwhile.
+type latency struct {
+	System    string  `json:"system"`
+	Pass      int     `json:"pass"`
+	Messages  int     `json:"messages"`
+	P50       float64 `json:"p50_ms"`
+	P99       float64 `json:"p99_ms"`
+	P999      float64 `json:"p999_ms"`
+	Max       float64 `json:"max_ms"`
+	ServerCPU float64 `json:"server_cpu_cores"`
+}
+
+const latencySize = 1024
+
+// measureLatency has one producer and one consumer on a queue of one shard.
+func measureLatency(ctx context.Context, s *settings, sys system, queue string) (latency, error) {
+	if err := sys.create(ctx, queue, 1); err != nil {
+		return latency{}, err
+	}
+	total := int(s.latency.Seconds() * float64(s.rate))
+	took := make([]time.Duration, total)
+	var start time.Time
+	due := func(i int) time.Time { return start.Add(time.Duration(i) * time.Second / time.Duration(s.rate)) }
+	t := newTally()
+	c, err := sys.consumer(ctx, queue, 0, 1, s.inFlight, func(body []byte) {
+		if i := int(binary.BigEndian.Uint64(body)); took[i] == 0 {
+			took[i] = time.Since(due(i))
+		}
+		t.handle(body)
+	})
+	if err != nil {
+		return latency{}, fmt.Errorf("consumer: %w", err)
+	}
+	p, err := sys.producer(ctx, queue, 1, s.inFlight)
+	if err != nil {
+		return latency{}, fmt.Errorf("producer: %w", err)
+	}
+	if err := sleep(ctx, s.settle); err != nil {
+		return latency{}, err
+	}
+	before, err := costSoFar(sys.pids())
+	if err != nil {
+		return latency{}, err
+	}
+	start = time.Now()
+	for i := range total {
+		time.Sleep(time.Until(due(i)))
+		body := slices.Clone(s.payload[i : i+latencySize])
+		binary.BigEndian.PutUint64(body, uint64(i))
+		if err := p.send(ctx, body, t.confirmed); err != nil {
+			return latency{}, fmt.Errorf("produce: %w", err)
+		}
+	}
+	err = errors.Join(p.flush(ctx), t.await(ctx, int64(total)))
+	now, err2 := costSoFar(sys.pids())
+	if err := errors.Join(err, err2, p.close(), c.finish(ctx), c.close()); err != nil {
+		return latency{}, err
+	}
+	slices.Sort(took)
+	at := func(p float64) float64 { return took[min(int(p*float64(total)), total-1)].Seconds() * 1e3 }
+	return latency{
+		Messages: total, P50: at(0.5), P99: at(0.99), P999: at(0.999), Max: at(1),
+		ServerCPU: (now.server - before.server).Seconds() / s.latency.Seconds(),
+	}, nil
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// results are all measurements of a run, in their order.
+type results struct {
+	Throughputs []throughput `json:"throughputs"`
+	Latencies   []latency    `json:"latencies"`
+}
+
+func (r *results) print(out io.Writer, s *settings) {
+	for _, w := range s.workloads {
+		r.printThroughput(out, s, w)
+	}
+	if len(r.Latencies) > 0 {
+		r.printLatency(out, s)
+	}
+}
+
+func (r *results) printThroughput(out io.Writer, s *settings, w workload) {
+	fmt.Fprintf(out, "\n### Queue of %d shards, %d B messages, %d producers, %d consumers, %d in flight; medians of %d passes of %v\n\n",
+		w.Shards, w.Size, s.producers, s.consumers, s.inFlight, s.passes, s.duration)
+	fmt.Fprintln(out, "| | k messages/s, produced, consumed and acknowledged | × RabbitMQ | k messages/s produced | server CPU µs/message | client CPU µs/message | disk bytes per byte | redelivered |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|")
+	rate := func(t throughput) float64 { return float64(t.Messages) / t.Total / 1e3 }
+	rabbit := r.of("rabbitmq", w)
+	for _, name := range s.systems {
+		all := r.of(name, w)
+		col := func(f func(throughput) float64) float64 { return median(each(all, f)) }
+		per := func(seconds func(throughput) float64) float64 {
+			return col(func(t throughput) float64 { return seconds(t) * 1e6 / float64(t.Messages) })
+		}
+		fmt.Fprintf(out, "| %s | %.1f | %s | %.1f | %.1f | %.1f | %.2f | %.0f |\n", name, col(rate), ratio(each(all, rate), each(rabbit, rate)),
+			col(func(t throughput) float64 { return float64(t.Messages) / t.Produce / 1e3 }),
+			per(func(t throughput) float64 { return t.ServerCPU }), per(func(t throughput) float64 { return t.ClientCPU }),
+			col(func(t throughput) float64 { return float64(t.Written) / float64(t.Messages*int64(w.Size)) }),
+			col(func(t throughput) float64 { return float64(t.Again) }))
+	}
+}
+
+func (r *results) printLatency(out io.Writer, s *settings) {
+	fmt.Fprintf(out, "\n### Latency in ms from the intended send time to the consumer, %d messages/s of %d B, one shard; medians of %d passes of %v\n\n",
+		s.rate, latencySize, s.passes, s.latency)
+	fmt.Fprintln(out, "| | p50 | p99 | p99.9 | max | server CPU % of one core |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|")
+	for _, name := range s.systems {
+		var all []latency
+		for _, l := range r.Latencies {
+			if l.System == name {
+				all = append(all, l)
+			}
+		}
+		col := func(f func(latency) float64) float64 { return median(each(all, f)) }
+		fmt.Fprintf(out, "| %s | %.2f | %.2f | %.2f | %.1f | %.0f |\n", name,
+			col(func(l latency) float64 { return l.P50 }), col(func(l latency) float64 { return l.P99 }),
+			col(func(l latency) float64 { return l.P999 }), col(func(l latency) float64 { return l.Max }),
+			col(func(l latency) float64 { return l.ServerCPU * 100 }))
+	}
+}
+
+// of selects the measurements of a system, in the order of the passes.
+func (r *results) of(name string, w workload) (all []throughput) {
+	for _, t := range r.Throughputs {
+		if t.System == name && t.Workload == w {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+func each[T any](all []T, f func(T) float64) []float64 {
+	out := make([]float64, len(all))
+	for i, v := range all {
+		out[i] = f(v)
+	}
+	return out
+}
+
+func median(all []float64) float64 {
+	if len(all) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(all))
+	if n := len(sorted); n%2 == 0 {
+		return (sorted[n/2-1] + sorted[n/2]) / 2
+	}
+	return sorted[len(sorted)/2]
+}
+
+// ratio is the median of the ratios within each pass: what else the machine did then, it did to both.
+func ratio(system, other []float64) string {
+	if len(system) == 0 || len(system) != len(other) {
+		return "–"
+	}
+	ratios := make([]float64, len(system))
+	for i := range system {
+		ratios[i] = system[i] / other[i]
+	}
+	return fmt.Sprintf("%.2f", median(ratios))
+}
+
+// machine describes where and when.
+func machine() string {
+	model := "unknown processor"
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(info)) {
+			if rest, ok := strings.CutPrefix(line, "model name"); ok {
+				model = strings.TrimSpace(strings.TrimLeft(rest, "\t :"))
+				break
+			}
+		}
+	}
+	return fmt.Sprintf("%s, %d × %s, %s, commit %s; RabbitMQ %s, NATS %s", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), model,
+		runtime.Version(), command("git", "rev-parse", "--short", "HEAD"), command("dpkg-query", "-W", "-f", "${Version}", "rabbitmq-server"),
+		command("go", "list", "-m", "-f", "{{.Version}}", "github.com/nats-io/nats-server/v2"))
+}
+
+func command(name string, args ...string) string {
+	out, err := exec.Command(name, args...).Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}
