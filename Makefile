@@ -3,7 +3,7 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 TOOL    := go tool -modfile=scripts/tools/go.mod
-# Packages of our module with Go files in them; test/clients has programs with modules of their own.
+# Packages of our module with Go files in them; test/clients and test/bench have programs with modules of their own.
 PACKAGES := ./...
 # Not in scripts/tools/go.mod, because it brings hundreds of modules along.
 GOLANGCI := v2.15.0
@@ -13,11 +13,12 @@ ROUNDS   ?= 50
 CRASHFLAGS ?=
 KGOFLAGS ?=
 EOSFLAGS ?=
+QUEUEFLAGS ?=
 PROGRAMFLAGS ?=
 BENCH    ?= --records 1000000 --size 1024 --partitions 12
 
 .DEFAULT_GOAL := build
-.PHONY: build run test race lint golangci vuln fmt bench cluster demo fuzz clients kgo eos programs crash ci clean help
+.PHONY: build run test race lint golangci vuln fmt bench cluster demo fuzz clients kgo eos queue programs crash ci clean help
 
 build: ## build bin/balsa, one static binary
 	$(GOBUILD) -o bin/balsa ./cmd/balsa
@@ -29,6 +30,7 @@ test: ## run every Go test
 	go vet $(PACKAGES)
 	go test $(PACKAGES)
 	cd test/clients/sarama && go vet ./...
+	cd test/bench/queue && go vet ./...
 
 # Not test/e2e: what it tests are processes, built without the detector.
 race: ## run the Go tests under the race detector, the long random ones with fewer seeds
@@ -38,7 +40,7 @@ lint: ## check format, vet, staticcheck, the shell scripts; the tools are pinned
 	@unformatted=$$($(TOOL) gofumpt -l $$(git ls-files -co --exclude-standard '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "not formatted, run 'make fmt':"; echo "$$unformatted"; exit 1; fi
 	go vet $(PACKAGES)
-	go vet -tags crash,kgo,eos,programs ./test/...
+	go vet -tags crash,kgo,eos,queue,programs ./test/...
 	go mod tidy -diff
 	$(TOOL) staticcheck -checks inherit,-ST1005 $(PACKAGES) # ST1005: errors that Kafka clients show are sentences
 	go test ./test/arch
@@ -63,8 +65,9 @@ bench: build ## measure three fresh nodes on this machine (BENCH="flags of balsa
 cluster: build ## start three nodes; stop them with scripts/cluster.sh down
 	scripts/cluster.sh up
 
-demo: build ## tell the story of the README on a real file, and check it
+demo: build ## tell the stories of the README, of a log and of queues, and check them
 	scripts/demo.sh
+	scripts/queue-demo.sh
 
 fuzz: ## run each fuzz target for FUZZTIME
 	scripts/fuzz.sh $(FUZZTIME)
@@ -77,6 +80,9 @@ kgo: build ## run franz-go's own integration tests against three nodes (KGOFLAGS
 
 eos: build ## prove exactly-once processing while workers and nodes are killed (EOSFLAGS="flags of test/eos")
 	BALSA_BINARY=$(CURDIR)/bin/balsa go test -tags eos -timeout 0 -v ./test/eos -run TestExactlyOnce $(EOSFLAGS)
+
+queue: build ## prove queue mode while workers and nodes are killed (QUEUEFLAGS="flags of test/queue")
+	BALSA_BINARY=$(CURDIR)/bin/balsa go test -tags queue -timeout 0 -v ./test/queue $(QUEUEFLAGS)
 
 programs: build ## run Kafka Streams, Connect, MirrorMaker 2 and console tools on three nodes (PROGRAMFLAGS="flags of test/programs")
 	BALSA_BINARY=$(CURDIR)/bin/balsa go test -tags programs -timeout 0 -v ./test/programs $(PROGRAMFLAGS)
