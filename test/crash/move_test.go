@@ -3,12 +3,16 @@
 package crash
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"balsa/test/harness"
 )
 
 const moveNodes = 5
@@ -85,7 +89,7 @@ func (s *suite) cancel(req kadm.AlterPartitionAssignmentsReq) {
 	s.must(err)
 }
 
-// settled waits until no reassignment is under way and every replica of the topic is in sync, and returns how long that took.
+// settled waits until no reassignment is under way and every broker says that all replicas are in sync, and returns how long that took.
 func (s *suite) settled() time.Duration {
 	s.Helper()
 	begin := time.Now()
@@ -99,21 +103,38 @@ func (s *suite) settled() time.Duration {
 				underWay += len(list.Topics[i].Partitions)
 			}
 		}
-		m, metadataErr := s.adm.Metadata(ctx, topic)
-		for _, p := range m.Topics[topic].Partitions {
-			replicas, isr := slices.Clone(p.Replicas), slices.Clone(p.ISR)
-			slices.Sort(replicas)
-			slices.Sort(isr)
-			if !slices.Equal(replicas, isr) {
-				why = "replicas are not in sync"
+		for _, n := range s.cluster.Nodes {
+			if n.Running() && why == "" {
+				why = s.outOfSync(ctx, n)
 			}
 		}
-		if err == nil && metadataErr == nil && underWay == 0 && why == "" {
+		if err == nil && underWay == 0 && why == "" {
 			return time.Since(begin)
 		}
 		if ctx.Err() != nil {
-			s.Fatalf("%d reassignments are still under way (%s; %v, %v)", underWay, why, err, metadataErr)
+			s.Fatalf("%d reassignments are still under way (%s; %v)", underWay, why, err)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// outOfSync returns what a broker knows to be out of sync, of all topics: also the coordinators' replicas must have come back before the
+// next node may forget.
+func (s *suite) outOfSync(ctx context.Context, n *harness.Node) string {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = nil // all
+	resp, err := req.RequestWith(ctx, s.client.Broker(int(n.ID)))
+	if err != nil {
+		return err.Error()
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			slices.Sort(p.Replicas)
+			slices.Sort(p.ISR)
+			if !slices.Equal(p.Replicas, p.ISR) {
+				return fmt.Sprintf("%s says that of the replicas %v of %s-%d only %v are in sync", n.Name, p.Replicas, *t.Topic, p.Partition, p.ISR)
+			}
+		}
+	}
+	return ""
 }
