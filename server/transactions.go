@@ -56,11 +56,7 @@ func (t *transactions) AddPartitions(
 		if codes != nil && !moved(codes) {
 			return codeErrors(codes)
 		}
-		pause := time.NewTimer(addPause)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if !pause(ctx, addPause) {
 			errs := make([]error, len(partitions))
 			for i := range errs {
 				errs[i] = fmt.Errorf("ask the coordinator of transactional id %q: %w", transactionalID, kerr.CoordinatorNotAvailable)

@@ -93,7 +93,7 @@ func (p *Partition) replaceShare(e shareEntry) (*raft.Proposal, error) {
 	s := &p.shares
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := p.leadShares(); err != nil {
+	if err := p.leadShares(); err != nil {
 		return nil, err
 	}
 	if e.op != shareDeleted && p.machine.shareState(e.group) == nil && len(p.machine.shareIDs()) >= maxShareGroups {

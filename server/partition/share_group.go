@@ -60,7 +60,7 @@ const maxShareRuns = 2 * maxShareWindow
 // Errors: NOT_LEADER_OR_FOLLOWER, GROUP_ID_NOT_FOUND for a group that was never initialised here, KAFKA_STORAGE_ERROR while what
 // failed is being settled.
 func (p *Partition) share(id string) (*shareGroup, error) {
-	if _, err := p.leadShares(); err != nil {
+	if err := p.leadShares(); err != nil {
 		return nil, err
 	}
 	s := &p.shares
@@ -93,18 +93,18 @@ func (p *Partition) share(id string) (*shareGroup, error) {
 	return g, nil
 }
 
-// leadShares returns the group to propose to. What an earlier term left is dropped: a leader that is ready has applied
-// everything of it. The caller holds p.shares.mu.
-func (p *Partition) leadShares() (*raft.Group, error) {
-	raftGroup, l, err := p.leader(-1)
+// leadShares fails unless this replica leads. What an earlier term left is dropped: a leader that is ready has applied everything
+// of it. The caller holds p.shares.mu.
+func (p *Partition) leadShares() error {
+	_, l, err := p.leader(-1)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if s := &p.shares; l != s.leading {
 		p.dropShares()
 		s.leading = l
 	}
-	return raftGroup, nil
+	return nil
 }
 
 // shareState returns a copy of a group's replicated state; nil when it has none.
@@ -246,7 +246,7 @@ func (p *Partition) tickShares() {
 	s := &p.shares
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, err := p.leadShares(); err != nil {
+	if err := p.leadShares(); err != nil {
 		p.dropShares() // what another leader decides makes it stale
 		return
 	}
