@@ -11,14 +11,23 @@ import (
 // ErrTooLarge means that what was to be appended at once does not fit a segment of the largest possible size (2 GiB).
 var ErrTooLarge = errors.New("append too large for a segment")
 
+// Flush says when what Append writes is made durable.
+type Flush int
+
+const (
+	FlushAsConfigured Flush = iota // before Append returns with Config.FlushEveryAppend, else in the background
+	FlushNow                       // before Append returns
+	FlushByCaller                  // when the caller calls Sync, which it may do while it appends more
+)
+
 // Append stamps each batch in place with its base offset and epoch, and writes all of them with one write
-// (pwritev) to one file. With Config.FlushEveryAppend, or sync true, it returns after they are durable.
+// (pwritev) to one file.
 // It is all or nothing: after an error the log is as before, or latched as failed (ErrFailed); a failed fsync latches too.
 // One caller at a time; concurrent with every reader. The batches are not retained after it returns.
 // epochs[i] is the epoch of batches[i]; epochs never fall. Every batch gets base offset = NextOffset; internal batches
 // (batch.IsInternal) consume none, unless they are gaps.
 // Headers are checked, CRCs are not: what comes from a client or over the network is validated before.
-func (l *Log) Append(batches []batch.Batch, epochs []Epoch, sync bool) error {
+func (l *Log) Append(batches []batch.Batch, epochs []Epoch, flush Flush) error {
 	l.appendMu.Lock()
 	defer l.appendMu.Unlock()
 	if err := l.usable(); err != nil {
@@ -39,11 +48,11 @@ func (l *Log) Append(batches []batch.Batch, epochs []Epoch, sync bool) error {
 	if err := l.write(s, total); err != nil {
 		return fmt.Errorf("append to %s: %w", l.dir, err)
 	}
-	flush := l.publish(s, total)
-	if sync || flush == flushNow {
+	everyAppend, tooMuch := l.publish(s, total)
+	switch {
+	case flush == FlushNow, flush == FlushAsConfigured && everyAppend:
 		return l.sync()
-	}
-	if flush == flushSoon {
+	case flush == FlushAsConfigured && tooMuch:
 		l.flushInBackground()
 	}
 	return nil
@@ -151,17 +160,9 @@ func (l *Log) write(s *segment, total int64) error {
 	return err
 }
 
-// flushWhen says when what was appended must be fsynced.
-type flushWhen int
-
-const (
-	flushLater flushWhen = iota
-	flushSoon            // in the background
-	flushNow
-)
-
-// publish makes the written batches visible. The index comes first, so that a reader who sees a batch finds its entry.
-func (l *Log) publish(s *segment, total int64) flushWhen {
+// publish makes the written batches visible, and says what the configuration wants: an fsync after every append, or one because too
+// much is not durable. The index comes first, so that a reader who sees a batch finds its entry.
+func (l *Log) publish(s *segment, total int64) (everyAppend, tooMuch bool) {
 	index := l.nextIndex
 	var entries []indexEntry
 	for i := range l.slots {
@@ -202,12 +203,5 @@ func (l *Log) publish(s *segment, total int64) flushWhen {
 	if l.dirtySince.IsZero() {
 		l.dirtySince = now
 	}
-	switch {
-	case l.config.FlushEveryAppend:
-		return flushNow
-	case s.size-l.synced >= l.config.FlushBytes:
-		return flushSoon
-	default:
-		return flushLater
-	}
+	return l.config.FlushEveryAppend, s.size-l.synced >= l.config.FlushBytes
 }

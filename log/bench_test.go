@@ -24,7 +24,7 @@ func benchLog(b *testing.B, fill int) (*Log, []batch.Batch, []Epoch) {
 	}
 	batches, epochs := []batch.Batch{batch.Build(values, 1)}, []Epoch{1}
 	for range fill {
-		if err := l.Append(batches, epochs, false); err != nil {
+		if err := l.Append(batches, epochs, FlushAsConfigured); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -37,7 +37,7 @@ func BenchmarkAppend(b *testing.B) {
 	b.SetBytes(int64(len(batches[0])))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := l.Append(batches, epochs, false); err != nil {
+		if err := l.Append(batches, epochs, FlushAsConfigured); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -117,7 +117,7 @@ func oneInTen(b *testing.B, size, n int, compacted bool) *Log {
 	add := func(key string) {
 		batches, err := batch.BuildRecords([]batch.Record{{Timestamp: 1, Key: []byte(key), Value: value}}, batch.BuildOptions{})
 		if err == nil {
-			err = l.Append([]batch.Batch{batches}, []Epoch{1}, false)
+			err = l.Append([]batch.Batch{batches}, []Epoch{1}, FlushAsConfigured)
 		}
 		if err != nil {
 			b.Fatal(err)

@@ -106,7 +106,7 @@ func (k *keyedLog) batch(keys int, options batch.BuildOptions) batch.Batch {
 
 func (k *keyedLog) append(b batch.Batch, e Epoch) {
 	k.t.Helper()
-	if err := k.l.Append([]batch.Batch{b}, []Epoch{e}, true); err != nil {
+	if err := k.l.Append([]batch.Batch{b}, []Epoch{e}, FlushNow); err != nil {
 		k.t.Fatal(err)
 	}
 	k.terms = append(k.terms, e)

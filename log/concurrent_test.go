@@ -54,7 +54,7 @@ func write(t *testing.T, l *Log, committed *atomic.Int64) {
 	now := time.Now()
 	for i := range 1500 {
 		batches := randomBatches(rnd, 5, 400)
-		must(l.Append(batches, sameEpoch(batches, Epoch(i/100)), rnd.IntN(10) == 0))
+		must(l.Append(batches, sameEpoch(batches, Epoch(i/100)), flushOf(rnd)))
 		if i%3 == 0 {
 			committed.Store(int64(l.NextOffset()))
 		}
@@ -147,7 +147,7 @@ func TestSliceOutlivesItsFile(t *testing.T) {
 	var want []byte
 	for range 10 {
 		b := batch.Build([][]byte{bytes.Repeat([]byte("x"), 100)}, 1)
-		if err := l.Append([]batch.Batch{b}, []Epoch{1}, true); err != nil {
+		if err := l.Append([]batch.Batch{b}, []Epoch{1}, FlushNow); err != nil {
 			t.Fatal(err)
 		}
 		want = append(want, b...)

@@ -24,8 +24,8 @@ type Config struct {
 	SegmentBytes       int64         // segment.bytes
 	SegmentAge         time.Duration // segment.ms; zero means never
 	IndexIntervalBytes int           // index.interval.bytes
-	// FlushEveryAppend makes Append return only after an fsync (flush.messages=1). Otherwise the log is fsynced
-	// in the background, at FlushInterval or after FlushBytes, whichever comes first.
+	// FlushEveryAppend makes Append return only after an fsync (flush.messages=1), unless its caller sees to that. Otherwise the log is
+	// fsynced in the background, at FlushInterval or after FlushBytes, whichever comes first.
 	FlushEveryAppend bool
 	FlushInterval    time.Duration // flush.ms; zero means never
 	FlushBytes       int64         // at most, and by default, 64 MiB

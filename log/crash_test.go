@@ -46,7 +46,7 @@ func TestKillThenCrash(t *testing.T) {
 			for _, b := range batches {
 				m.append(b, 1)
 			}
-			if err := l.Append(batches, sameEpoch(batches, 1), rnd.IntN(4) == 0); err != nil {
+			if err := l.Append(batches, sameEpoch(batches, 1), flushOf(rnd)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -226,7 +226,7 @@ func (r *crashRun) appendWide(o outcome) {
 	}
 	o.m = r.m.clone()
 	r.now(o)
-	r.must(r.l.Append(batches, sameEpoch(batches, r.epoch), false))
+	r.must(r.l.Append(batches, sameEpoch(batches, r.epoch), FlushAsConfigured))
 }
 
 func (r *crashRun) truncateAt(o outcome) {
@@ -341,7 +341,7 @@ func (r *crashRun) use(l *Log, m *model, fs *vfs.Mem) {
 	for _, b := range batches {
 		m.append(b, epoch)
 	}
-	r.must(l.Append(batches, sameEpoch(batches, epoch), true))
+	r.must(l.Append(batches, sameEpoch(batches, epoch), FlushNow))
 	again, _, err := Open(testDir, Options{FS: fs.Crash(r.seed + 1), Config: r.config})
 	if err != nil {
 		r.t.Fatalf("crash %d, second life: %v", r.seed, err)

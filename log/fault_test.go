@@ -47,7 +47,7 @@ func (r *faultRun) append(values ...string) error {
 	for i, v := range values {
 		batches = append(batches, batch.Build([][]byte{[]byte(v)}, int64(1000+i)))
 	}
-	err := r.l.Append(batches, sameEpoch(batches, 1), false)
+	err := r.l.Append(batches, sameEpoch(batches, 1), FlushAsConfigured)
 	if err == nil {
 		for _, b := range batches {
 			r.m.append(b, 1)

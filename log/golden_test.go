@@ -160,7 +160,7 @@ func appendBoth(t *testing.T, l *Log, m *model, e Epoch, batches ...batch.Batch)
 	for _, b := range batches {
 		m.append(b, e)
 	}
-	if err := l.Append(batches, sameEpoch(batches, e), false); err != nil {
+	if err := l.Append(batches, sameEpoch(batches, e), FlushAsConfigured); err != nil {
 		t.Fatal(err)
 	}
 }

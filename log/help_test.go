@@ -322,3 +322,8 @@ func checkTimes(t testing.TB, l *Log, m *model) {
 }
 
 func at(ms int64) time.Time { return time.UnixMilli(ms) }
+
+// flushOf picks when an append becomes durable.
+func flushOf(rnd *rand.Rand) Flush {
+	return []Flush{FlushAsConfigured, FlushAsConfigured, FlushByCaller, FlushNow}[rnd.IntN(4)]
+}

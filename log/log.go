@@ -219,5 +219,12 @@ func (l *Log) SetConfig(c Config) {
 	l.config = c.withDefaults()
 }
 
+// FlushesEveryAppend says whether Config.FlushEveryAppend is set.
+func (l *Log) FlushesEveryAppend() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.config.FlushEveryAppend
+}
+
 // active returns the segment that is appended to. The caller holds mu.
 func (l *Log) active() *segment { return l.segments[len(l.segments)-1] }

@@ -84,7 +84,7 @@ func (r *modelRun) append() {
 	for _, b := range batches {
 		r.m.append(b, r.epoch)
 	}
-	r.must(r.l.Append(batches, sameEpoch(batches, r.epoch), r.rnd.IntN(4) == 0))
+	r.must(r.l.Append(batches, sameEpoch(batches, r.epoch), flushOf(r.rnd)))
 }
 
 func (r *modelRun) truncate() {

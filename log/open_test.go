@@ -19,7 +19,7 @@ func TestOpenReadsLittle(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
 	for i := range 2500 {
 		b := []batch.Batch{batch.Build([][]byte{randomBytes(rnd, 16<<10)}, int64(i))}
-		if err := l.Append(b, []Epoch{Epoch(i / 500)}, false); err != nil {
+		if err := l.Append(b, []Epoch{Epoch(i / 500)}, FlushAsConfigured); err != nil {
 			t.Fatal(err)
 		}
 		if i == 2300 {
@@ -71,7 +71,7 @@ func TestIdleLogIsSmall(t *testing.T) {
 		}
 		for range 100 {
 			b := batch.Build([][]byte{[]byte(strings.Repeat("x", 100))}, 1)
-			if err := l.Append([]batch.Batch{b}, []Epoch{1}, false); err != nil {
+			if err := l.Append([]batch.Batch{b}, []Epoch{1}, FlushAsConfigured); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -22,7 +22,7 @@ func appendAt(t *testing.T, l *Log, timestamps ...int64) {
 	t.Helper()
 	for _, ts := range timestamps {
 		b := batch.Build([][]byte{[]byte(strings.Repeat("x", 42))}, ts) // 110 bytes
-		if err := l.Append([]batch.Batch{b}, []Epoch{1}, true); err != nil {
+		if err := l.Append([]batch.Batch{b}, []Epoch{1}, FlushNow); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -104,7 +104,7 @@ func TestRollByAge(t *testing.T) {
 	tick(time.Millisecond, 3) // by the clock on the wall
 	tick(time.Hour, 3)        // an empty segment does not age
 	noop := []batch.Batch{batch.Internal(batch.KindNoop, nil)}
-	if err := l.Append(noop, []Epoch{2}, false); err != nil {
+	if err := l.Append(noop, []Epoch{2}, FlushAsConfigured); err != nil {
 		t.Fatal(err)
 	}
 	tick(time.Hour, 3) // nor one of internal batches
@@ -114,7 +114,7 @@ func TestTickFlushes(t *testing.T) {
 	now := at(10_000)
 	l := clockLog(t, Config{FlushInterval: time.Second}, &now)
 	b := []batch.Batch{batch.Build([][]byte{nil}, 1)}
-	if err := l.Append(b, []Epoch{1}, false); err != nil {
+	if err := l.Append(b, []Epoch{1}, FlushAsConfigured); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct {
@@ -142,7 +142,7 @@ func TestInternalBatchesRollToo(t *testing.T) {
 			b = batch.Build([][]byte{[]byte("a record")}, 5)
 		}
 		m.append(b, 1)
-		if err := l.Append([]batch.Batch{b}, []Epoch{1}, false); err != nil {
+		if err := l.Append([]batch.Batch{b}, []Epoch{1}, FlushAsConfigured); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -177,7 +177,7 @@ func TestRetentionPassesWhatWasCompactedAway(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := l.Append([]batch.Batch{b}, []Epoch{1}, true); err != nil {
+		if err := l.Append([]batch.Batch{b}, []Epoch{1}, FlushNow); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -24,7 +24,7 @@ func rotten(t *testing.T, kill bool) (*vfs.Mem, *model, Config) {
 		for _, b := range batches {
 			m.append(b, Epoch(i/20))
 		}
-		if err := l.Append(batches, sameEpoch(batches, Epoch(i/20)), false); err != nil {
+		if err := l.Append(batches, sameEpoch(batches, Epoch(i/20)), FlushAsConfigured); err != nil {
 			t.Fatal(err)
 		}
 		if i == 30 {
@@ -293,7 +293,7 @@ func TestLostIndexBehindCheckpoint(t *testing.T) {
 		for _, b := range batches {
 			m.append(b, epoch)
 		}
-		if err := l.Append(batches, sameEpoch(batches, epoch), true); err != nil {
+		if err := l.Append(batches, sameEpoch(batches, epoch), FlushNow); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -21,7 +21,7 @@ func siftedLog(t *testing.T, memory *Memory, n, first int) (l *Log, bytes int64)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := l.Append([]batch.Batch{b}, []Epoch{1}, false); err != nil {
+		if err := l.Append([]batch.Batch{b}, []Epoch{1}, FlushAsConfigured); err != nil {
 			t.Fatal(err)
 		}
 		if key != "superseded" {

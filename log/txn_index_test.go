@@ -50,7 +50,7 @@ func (r *txnRun) apply(i Index) {
 
 func (r *txnRun) append() {
 	b := batch.Build([][]byte{[]byte("v")}, 1)
-	if err := r.l.Append([]batch.Batch{b}, []Epoch{1}, true); err != nil {
+	if err := r.l.Append([]batch.Batch{b}, []Epoch{1}, FlushNow); err != nil {
 		r.t.Fatal(err)
 	}
 	r.apply(r.l.LastIndex())

@@ -113,6 +113,7 @@ func (g *Group) resetTo(p position) error {
 	g.logger.Info("log restarts at the leader's log start", "index", p.index+1, "offset", p.baseOffset)
 	g.state.store.phantom.Store(max(g.state.store.phantom.Load(), uint64(g.plog.LastIndex())))
 	g.state.store.gap.Store(nil)
+	g.state.store.parallel.truncated(uint64(p.index))
 	if err := g.plog.Reset(p.index+1, p.baseOffset, p.term, p.encode()); err != nil {
 		return err
 	}

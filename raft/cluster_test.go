@@ -464,7 +464,7 @@ func TestDivergedFollowerBehindLogStart(t *testing.T) {
 	}
 	for range 300 {
 		b := batch.Build([][]byte{[]byte("lost")}, 1)
-		if err := plog.Append([]batch.Batch{b}, []log.Epoch{plog.LastEpoch()}, true); err != nil {
+		if err := plog.Append([]batch.Batch{b}, []log.Epoch{plog.LastEpoch()}, log.FlushNow); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -54,6 +54,11 @@ type entryStore struct {
 	logger *slog.Logger
 	failed func(error) // told about appends that failed
 	full   func() bool // whether what the leader sends must be refused for want of space
+	// inParallel says whether what is appended is this replica's own, as the leader, and is committed only with others' help: then it
+	// becomes durable while they get it.
+	inParallel func() bool
+	parallel   *parallelSync
+	appended   func(bytes int64) // see GroupConfig.Appended; may be nil
 	// storing is when the append that is under way began, in Unix nanoseconds; 0 when none is.
 	storing atomic.Int64
 	// phantom is the last index that hashicorp/raft still believes to hold after the log was reset below it by a
@@ -162,22 +167,42 @@ func (s *entryStore) StoreLogs(logs []*hraft.Log) error {
 	}
 	s.storing.Store(time.Now().UnixNano())
 	defer s.storing.Store(0)
-	batches, epochs, sync, err := s.batchesOf(logs)
+	batches, epochs, flush, err := s.batchesOf(logs)
 	if err != nil {
 		return err
 	}
-	if err := s.plog.Append(batches, epochs, sync); err != nil {
-		s.failed(fmt.Errorf("append entries %d-%d: %w", logs[0].Index, logs[len(logs)-1].Index, err))
+	last := logs[len(logs)-1].Index
+	if err := s.plog.Append(batches, epochs, flush); err != nil {
+		s.failed(fmt.Errorf("append entries %d-%d: %w", logs[0].Index, last, err))
 		return err
 	}
-	if last := logs[len(logs)-1].Index; last >= s.phantom.Load() {
+	if flush == log.FlushByCaller {
+		s.parallel.start(last)
+	}
+	if last >= s.phantom.Load() {
 		s.phantom.Store(0)
+	}
+	if s.appended != nil {
+		if n := recordBytes(batches); n > 0 {
+			s.appended(n)
+		}
 	}
 	return nil
 }
 
-// batchesOf returns the batches of entries, each with its epoch, and whether they must be durable at once.
-func (s *entryStore) batchesOf(logs []*hraft.Log) (batches []batch.Batch, epochs []log.Epoch, sync bool, err error) {
+// recordBytes is the length of those of the batches that producers and transactions wrote.
+func recordBytes(batches []batch.Batch) (n int64) {
+	for _, b := range batches {
+		if !b.IsInternal() {
+			n += int64(len(b))
+		}
+	}
+	return n
+}
+
+// batchesOf returns the batches of entries, each with its epoch, and when they must be durable.
+func (s *entryStore) batchesOf(logs []*hraft.Log) (batches []batch.Batch, epochs []log.Epoch, flush log.Flush, err error) {
+	must, alone := s.plog.FlushesEveryAppend(), false
 	batches, epochs = make([]batch.Batch, 0, len(logs)), make([]log.Epoch, 0, len(logs))
 	next, removed := s.plog.NextOffset(), int64(0)
 	for _, l := range logs {
@@ -194,18 +219,27 @@ func (s *entryStore) batchesOf(logs []*hraft.Log) (batches []batch.Batch, epochs
 			b, err = s.checked(l, next)
 		}
 		if err != nil {
-			return nil, nil, false, err
+			return nil, nil, 0, err
 		}
 		h := b.Header()
 		next += log.Offset(h.LastOffsetDelta) + 1
-		// Raft's own entries and ours are rare and carry decisions: they are durable whatever the topic's flush policy.
-		sync = sync || h.IsInternal()
+		// Raft's own entries and ours carry decisions: they are durable whatever the topic's flush policy.
+		must = must || h.IsInternal()
+		// The library goes by a new configuration before it is committed, and by its votes what was written before may be.
+		alone = alone || l.Type == hraft.LogConfiguration
 		batches, epochs = append(batches, b), append(epochs, log.Epoch(l.Term))
 	}
 	if removed > 0 {
-		return nil, nil, false, fmt.Errorf("append entry %d: the end of its gap is missing", logs[len(logs)-1].Index)
+		return nil, nil, 0, fmt.Errorf("append entry %d: the end of its gap is missing", logs[len(logs)-1].Index)
 	}
-	return batches, epochs, sync, nil
+	switch {
+	case !must:
+		return batches, epochs, log.FlushAsConfigured, nil
+	case !alone && s.inParallel():
+		return batches, epochs, log.FlushByCaller, nil
+	default:
+		return batches, epochs, log.FlushNow, nil
+	}
 }
 
 // checked returns the batch of an entry that is no gap. One that comes from the leader must have the offset that it would
@@ -269,8 +303,8 @@ func (s *entryStore) stalled() bool {
 	if s == nil {
 		return false
 	}
-	began := s.storing.Load()
-	return began != 0 && time.Since(time.Unix(0, began)) > stallLimit
+	long := func(began int64) bool { return began != 0 && time.Since(time.Unix(0, began)) > stallLimit }
+	return long(s.storing.Load()) || long(s.parallel.syncing.Load())
 }
 
 // DeleteRange removes a conflicting suffix. The front is trimmed behind the library's back (retention), so a prefix is
@@ -286,6 +320,7 @@ func (s *entryStore) DeleteRange(lo, hi uint64) error {
 	// The library does not check a conflict against the commit index (raft.go:1543).
 	invariant.Check(lo > s.applied.Load(), "entry %d is committed (applied %d) and must not be removed", lo, s.applied.Load())
 	s.logger.Warn("replacing uncommitted entries that lost an election", "from", lo, "to", uint64(last))
+	s.parallel.truncated(lo - 1)
 	if err := s.plog.TruncateSuffix(log.Index(lo)); err != nil {
 		return fmt.Errorf("remove entries %d-%d: %w", lo, hi, err)
 	}

@@ -31,6 +31,9 @@ type GroupConfig struct {
 	// of its own and no vote until a leader has admitted it. A group that was left (Host.Leave) is joined in any case.
 	Joins   bool
 	Machine StateMachine
+	// Appended, if not nil, is told of each append to this replica's log: how many bytes of records it brought, which are not committed
+	// yet. It is called in order, and must not block.
+	Appended func(bytes int64)
 	// NeedPayload makes Apply get whole batches, not headers only.
 	NeedPayload bool
 	// Disposable says that entries which the state machine's saved state covers may be deleted: coordinators, whose
@@ -131,6 +134,9 @@ func (g *Group) appendFailed(err error) {
 	}
 	g.logger.Error("replica stops until the broker is restarted: its log failed", "err", err)
 	g.host.running.Go(func() {
+		// What was appended before the fsync failed can no longer commit. A leader finds that out with its next append, gives up
+		// its leadership, and with it what is in flight.
+		g.raft.Barrier(0)
 		if err := g.Close(); err != nil {
 			g.logger.Error("stopping the replica failed", "err", err)
 		}
@@ -268,7 +274,10 @@ func (g *Group) prepare(c GroupConfig) (*entryStore, error) {
 			return nil, err
 		}
 	}
-	store := &entryStore{plog: c.Log, logger: g.logger, failed: g.appendFailed, full: g.host.diskFull}
+	store := &entryStore{
+		plog: c.Log, logger: g.logger, failed: g.appendFailed, full: g.host.diskFull,
+		inParallel: g.leadsOthers, parallel: newParallelSync(c.Log, g.appendFailed), appended: c.Appended,
+	}
 	g.state = &replicaState{plog: c.Log, store: store, machine: c.Machine, needPayload: c.NeedPayload}
 	if err := g.state.restore(start); err != nil {
 		return nil, err

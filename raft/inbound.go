@@ -144,7 +144,21 @@ func (in *inbound) append(ctx context.Context, f frame) {
 		in.respond(f, nil, fmt.Errorf("append answered with %T", resp))
 		return
 	}
+	if err := in.host.ownDurable(g, req, r); err != nil {
+		in.respond(f, nil, err)
+		return
+	}
 	in.respond(f, encodeAppendResponse(nil, r), nil)
+}
+
+// ownDurable returns when what this replica wrote itself of entries that it is about to acknowledge, when it led, is durable: the library
+// does not store again what it has.
+func (h *Host) ownDurable(id GroupID, req *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) error {
+	g := h.lookup(id)
+	if g == nil {
+		return ErrClosed
+	}
+	return g.trans.awaitDurable(req, resp)
 }
 
 // deliver hands a request to its group and waits for the answer.

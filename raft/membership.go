@@ -45,6 +45,21 @@ func (g *Group) Voters() []NodeID {
 	return nodes
 }
 
+// leadsOthers says whether this replica leads, and needs another's vote to commit.
+func (g *Group) leadsOthers() bool {
+	r := g.trans.started.Load()
+	if r == nil || r.State() != hraft.Leader {
+		return false
+	}
+	voters := 0
+	for _, s := range r.GetConfiguration().Configuration().Servers {
+		if s.Suffrage == hraft.Voter {
+			voters++
+		}
+	}
+	return voters > 1
+}
+
 // isMember says whether node is a member, and whether with a vote.
 func (g *Group) isMember(node NodeID) (member, voter bool) {
 	members := g.Members()

@@ -204,7 +204,7 @@ func (c *testCluster) divergedBehind(entries int) *testNode {
 	}
 	for range entries {
 		b := batch.Build([][]byte{[]byte("lost")}, 1)
-		if err := plog.Append([]batch.Batch{b}, []log.Epoch{plog.LastEpoch()}, true); err != nil {
+		if err := plog.Append([]batch.Batch{b}, []log.Epoch{plog.LastEpoch()}, log.FlushNow); err != nil {
 			t.Fatal(err)
 		}
 	}

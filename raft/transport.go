@@ -117,8 +117,23 @@ func (t *groupTransport) AppendEntries(id hraft.ServerID, _ hraft.ServerAddress,
 	if err := t.sendEntries(s, node, req, resp); err != nil {
 		return err
 	}
+	if err := t.awaitDurable(req, resp); err != nil {
+		return err
+	}
 	t.remember(node, s, req, resp)
 	return t.disregard(node, req, resp)
+}
+
+// awaitDurable returns when the entries of a request that is acknowledged are durable here as far as they must be, see parallelSync.
+func (t *groupTransport) awaitDurable(req *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) error {
+	n := len(req.Entries)
+	if n == 0 || !resp.Success || t.store == nil {
+		return nil
+	}
+	if err := t.store.parallel.wait(t.ctx, req.Entries[n-1].Index); err != nil {
+		return fmt.Errorf("make entries durable here: %w", err)
+	}
+	return nil
 }
 
 // errRemoved answers for a node that is no member any more.
