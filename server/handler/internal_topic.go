@@ -3,7 +3,6 @@ package handler
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -12,7 +11,6 @@ import (
 	"balsa/raft"
 	"balsa/server/cluster"
 	"balsa/server/partition"
-	"balsa/server/share"
 )
 
 // internalReplica shows clients a partition of an internal topic, on its leader, as one that never had a record. What its log holds
@@ -101,7 +99,7 @@ func (r internalReplica) ShareAcquire(partition.ShareAcquire) (ShareAcquiring, e
 	return nil, err
 }
 
-func (r internalReplica) ShareAcknowledge(string, string, []share.Ack, time.Duration, time.Duration) (ShareChange, error) {
+func (r internalReplica) ShareAcknowledge(partition.ShareAcknowledge) (ShareChange, error) {
 	if _, err := r.leader(-1); err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package handler
 
 import (
 	"context"
-	"time"
 
 	"balsa/internal/invariant"
 	"balsa/log"
@@ -10,7 +9,6 @@ import (
 	"balsa/raft"
 	"balsa/server/cluster"
 	"balsa/server/partition"
-	"balsa/server/share"
 )
 
 // Partitions finds the replicas of this node. It is what handlers use of *partition.Manager; see LocalPartitions.
@@ -42,7 +40,7 @@ type Replica interface {
 // SharePartitions is what handlers use of the share partitions that groups have at a replica (KIP-932).
 type SharePartitions interface {
 	ShareAcquire(a partition.ShareAcquire) (ShareAcquiring, error) // nil, nil: nothing is there
-	ShareAcknowledge(group, member string, acks []share.Ack, lock, delay time.Duration) (ShareChange, error)
+	ShareAcknowledge(a partition.ShareAcknowledge) (ShareChange, error)
 	ShareRelease(group, member string)
 	ShareWatch(w Waiter, group string)
 	ShareUnwatch(w Waiter, group string)
@@ -114,10 +112,8 @@ func (r localReplica) ShareAcquire(a partition.ShareAcquire) (ShareAcquiring, er
 	return taken, nil
 }
 
-func (r localReplica) ShareAcknowledge(group, member string, acks []share.Ack, lock, delay time.Duration) (ShareChange, error) {
-	c, err := r.Partition.ShareAcknowledge(partition.ShareAcknowledge{
-		Group: group, Member: member, Acks: acks, Lock: lock, Delay: delay,
-	})
+func (r localReplica) ShareAcknowledge(a partition.ShareAcknowledge) (ShareChange, error) {
+	c, err := r.Partition.ShareAcknowledge(a)
 	if err != nil {
 		return nil, err
 	}

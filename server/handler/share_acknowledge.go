@@ -13,6 +13,7 @@ import (
 	"balsa/internal/invariant"
 	"balsa/protocol"
 	"balsa/server/cluster"
+	"balsa/server/partition"
 	"balsa/server/share"
 )
 
@@ -78,6 +79,7 @@ type acknowledging struct {
 	renew         bool          // renewing is allowed
 	lock          time.Duration // of renewed records; 0: the group's
 	delay         time.Duration // of released records
+	keep          bool          // the outcome is waited for after other things
 	partitions    []acknowledged
 	at            map[cluster.TopicPartition]int
 }
@@ -158,7 +160,9 @@ func (a *acknowledging) change(t *cluster.Topic, p *acknowledged) (ShareChange, 
 	if err != nil || len(p.acks) == 0 {
 		return nil, err
 	}
-	return r.ShareAcknowledge(a.group, a.member, p.acks, a.lock, a.delay)
+	return r.ShareAcknowledge(partition.ShareAcknowledge{
+		Group: a.group, Member: a.member, Acks: p.acks, Lock: a.lock, Delay: a.delay, Keep: a.keep,
+	})
 }
 
 // wait returns when all outcomes are known.

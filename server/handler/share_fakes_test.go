@@ -3,7 +3,6 @@ package handler
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -122,26 +121,30 @@ func durable(ctx context.Context, hold chan struct{}) error {
 	}
 }
 
-func (r *fakeReplica) ShareAcknowledge(group, member string, acks []share.Ack, lock, delay time.Duration) (ShareChange, error) {
+func (r *fakeReplica) ShareAcknowledge(a partition.ShareAcknowledge) (ShareChange, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := &r.shares
-	s.call("acknowledge %s/%s %v lock %v delay %v", group, member, acks, lock, delay)
+	kept := ""
+	if a.Keep {
+		kept = " kept"
+	}
+	s.call("acknowledge %s/%s %v lock %v delay %v%s", a.Group, a.Member, a.Acks, a.Lock, a.Delay, kept)
 	if s.err != nil {
 		return nil, s.err
 	}
-	for _, a := range acks {
-		for o := a.First; o <= a.Last; o++ {
-			if s.given[o] != member {
+	for _, ack := range a.Acks {
+		for o := ack.First; o <= ack.Last; o++ {
+			if s.given[o] != a.Member {
 				return nil, kerr.InvalidRecordState
 			}
 		}
 	}
-	for _, a := range acks {
-		for o := a.First; o <= a.Last; o++ {
-			kind := a.Types[0]
-			if len(a.Types) > 1 {
-				kind = a.Types[o-a.First]
+	for _, ack := range a.Acks {
+		for o := ack.First; o <= ack.Last; o++ {
+			kind := ack.Types[0]
+			if len(ack.Types) > 1 {
+				kind = ack.Types[o-ack.First]
 			}
 			s.decide(o, kind)
 		}

@@ -58,13 +58,14 @@ func (b *Broker) shareFetch(ctx context.Context, r *Request) Reply {
 	throttle, most := b.fetchShare(r)
 	f.maxBytes = min(int(f.req.MaxBytes), most)
 	f.minBytes = min(int(f.req.MinBytes), f.maxBytes)
+	fetches := f.req.ShareSessionEpoch != finalEpoch && !f.req.IsRenewAck && throttle == 0
+	f.acks.keep = fetches && f.wantsRecords()
 	f.acks.start(b.Metadata.Image())
-	final := f.req.ShareSessionEpoch == finalEpoch
-	if !final && !f.req.IsRenewAck && throttle == 0 {
+	if fetches {
 		f.run(r.Waiting)
 	}
 	f.wait(ctx)
-	if final {
+	if f.req.ShareSessionEpoch == finalEpoch {
 		b.releaseShares(f.context.end())
 	}
 	return f.reply(r, throttle)

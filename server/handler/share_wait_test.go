@@ -144,7 +144,7 @@ func TestShareFetchAcknowledgesFirst(t *testing.T) {
 	r.shareCalls()
 	w.shares(piggyback(sharesFrom("m", 1), t0, 0, 0, 2), "t0 0-0")
 	calls := r.shareCalls()
-	if want := acknowledgeCall("m", share.Ack{Types: []share.AckType{share.Release}}); len(calls) != 2 || calls[0] != want || calls[1] != "acquire" {
+	if want := acknowledgeCall("m", share.Ack{Types: []share.AckType{share.Release}}) + " kept"; len(calls) != 2 || calls[0] != want || calls[1] != "acquire" {
 		t.Errorf("%q", calls)
 	}
 	// It is answered although there is nothing new to fetch: the client waits for the outcome.

@@ -24,7 +24,6 @@ import (
 	"balsa/server/config"
 	"balsa/server/handler"
 	"balsa/server/partition"
-	"balsa/server/share"
 )
 
 // fakeBroker is a broker with one topic, "t", of one partition, behind a real listener on loopback.
@@ -183,7 +182,7 @@ func (b *fakeBroker) ShareAcquire(partition.ShareAcquire) (handler.ShareAcquirin
 	return nil, nil
 }
 
-func (b *fakeBroker) ShareAcknowledge(string, string, []share.Ack, time.Duration, time.Duration) (handler.ShareChange, error) {
+func (b *fakeBroker) ShareAcknowledge(partition.ShareAcknowledge) (handler.ShareChange, error) {
 	return nil, kerr.InvalidRecordState
 }
 func (b *fakeBroker) ShareRelease(_, member string)       { b.released <- member }

@@ -64,10 +64,12 @@ func (m *machine) Apply(entries []raft.Entry) {
 	m.p.hw.Store(int64(hw))
 	m.p.lso.Store(int64(stable))
 	m.mu.Unlock()
+	if moved {
+		m.p.wakeAll()
+		return
+	}
 	m.p.waiters.each(func(w *Waiter) {
 		switch {
-		case moved:
-			w.wake()
 		case !w.committed || allStable && stable == hw:
 			w.grew(bytes)
 		case stable != lso:
@@ -200,4 +202,4 @@ func (m *machine) Restore(state []byte) error {
 }
 
 // LeadershipChanged wakes parked fetches, whose answers have changed.
-func (m *machine) LeadershipChanged(raft.Leadership) { m.p.waiters.each((*Waiter).wake) }
+func (m *machine) LeadershipChanged(raft.Leadership) { m.p.wakeAll() }

@@ -42,7 +42,7 @@ func (m *machine) Reindex(entries []raft.Entry) {
 	m.p.hw.Store(int64(hw))
 	m.p.lso.Store(int64(m.coveredBelow(m.producers.stableBelow(hw))))
 	m.mu.Unlock()
-	m.p.waiters.each((*Waiter).wake)
+	m.p.wakeAll()
 }
 
 func (m *machine) reindexMarker(e raft.Entry, hw log.Offset) {

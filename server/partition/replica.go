@@ -70,7 +70,7 @@ func (m *Manager) start(r *replica, t *cluster.Topic, config cluster.TopicConfig
 		c.Machine, c.NeedPayload, c.Disposable = m.Shards.Machine(r.shard), true, true
 	} else {
 		r.partition = m.newPartition(r, t, config)
-		c.Machine = r.partition.machine
+		c.Machine, c.Appended = r.partition.machine, r.partition.appended
 	}
 	c.Machine = &observed{c.Machine, r.id, m.OnLeadership}
 	g, err := m.Host.Open(c)
@@ -140,7 +140,7 @@ func (r *replica) close(shards Shards) error {
 		r.partition.dropShares()
 		r.partition.shares.mu.Unlock()
 		r.partition.background.Wait()
-		r.partition.waiters.each((*Waiter).wake)
+		r.partition.wakeAll()
 	}
 	return errors.Join(err, r.plog.Close())
 }

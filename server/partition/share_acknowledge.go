@@ -18,6 +18,8 @@ type ShareAcknowledge struct {
 	Acks          []share.Ack
 	Lock          time.Duration // of renewed records; 0: the group's share.record.lock.duration.ms
 	Delay         time.Duration // after which released records become available again; 0: at once
+	// Keep says that nobody waits for the outcome soon: it may be replicated some milliseconds later, with other decisions.
+	Keep bool
 }
 
 // ShareAcknowledge takes acknowledgements, all or none. Errors: INVALID_RECORD_STATE when a record is not the member's (any more),
@@ -43,17 +45,16 @@ func (p *Partition) ShareAcknowledge(a ShareAcknowledge) (*ShareChange, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", kerr.InvalidRequest, err)
 	}
-	return p.shareChange(g, c), nil
-}
-
-// shareChange replicates c and lets those look again who may get what it set free. The caller holds p.shares.mu.
-func (p *Partition) shareChange(g *shareGroup, c share.Change) *ShareChange {
 	out := &ShareChange{}
+	if a.Keep && !c.Empty() {
+		out.kept = p.keep(g, c)
+		c = share.Change{}
+	}
 	if proposal := p.changed(g, c); proposal != nil {
 		out.proposals = []*raft.Proposal{proposal}
 	}
-	p.wakeShareIfAny(g)
-	return out
+	p.wakeShareIfAny(g) // those who may get what it set free
+	return out, nil
 }
 
 // ShareRelease gives up what a member holds, because its session has ended. A member whose id begins with share.DetachedPrefix

@@ -104,6 +104,7 @@ func (p *Partition) replaceShare(e shareEntry) (*raft.Proposal, error) {
 		g = &shareGroup{id: e.group}
 		s.groups[e.group] = g
 	}
+	p.proposeKept(g)
 	proposal := p.proposeShare(g, e)
 	g.stop()
 	g.armed = 0

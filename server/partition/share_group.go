@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,6 +33,7 @@ type shareGroup struct {
 	// leader decides. It is nil when its copy of the state is not to be trusted: a proposal failed, or the state was replaced. Once
 	// nothing is in flight a new one starts from what is replicated.
 	leader *share.Leader
+	kept   *keptShare       // decisions that wait for company; nil: none
 	flight []*raft.Proposal // in order, not known to be settled
 
 	timer   *time.Timer // fires at armed
@@ -68,8 +68,8 @@ func (p *Partition) share(id string) (*shareGroup, error) {
 	if g == nil {
 		g = &shareGroup{id: id}
 	}
-	g.settle()
-	if g.leader == nil {
+	if g.settle(); g.leader == nil {
+		p.proposeKept(g)
 		if len(g.flight) > 0 {
 			return nil, fmt.Errorf("%w: the state of share group %q is being recovered", kerr.KafkaStorageError, id)
 		}
@@ -162,11 +162,12 @@ func (p *Partition) dropShares() {
 
 // dropShare forgets what the leader holds of a group. The caller holds p.shares.mu.
 func (p *Partition) dropShare(g *shareGroup) {
+	p.proposeKept(g)
 	g.stop()
 	delete(p.shares.groups, g.id)
 }
 
-// propose replicates an entry about g. The caller holds p.shares.mu since it decided.
+// proposeShare replicates an entry about g. The caller holds p.shares.mu since it decided.
 func (p *Partition) proposeShare(g *shareGroup, e shareEntry) *raft.Proposal {
 	proposal := p.group.Load().ProposeIn(p.shares.leading.Epoch, batch.KindShare, e.encode())
 	g.flight = append(g.flight, proposal)
@@ -178,7 +179,7 @@ func (p *Partition) proposeShare(g *shareGroup, e shareEntry) *raft.Proposal {
 func (p *Partition) changed(g *shareGroup, c share.Change) *raft.Proposal {
 	var proposal *raft.Proposal
 	if !c.Empty() {
-		proposal = p.proposeShare(g, shareEntry{op: shareChanged, group: g.id, change: c})
+		proposal = p.proposeChange(g, c)
 	}
 	p.armShare(g)
 	p.bury(g)
@@ -281,12 +282,17 @@ func (p *Partition) ShareWatch(w *Waiter, group string) {
 	}
 	ws.add(w)
 	s.mu.Unlock()
-	p.waiters.add(w)
+	if p.shareConfig(group).ReadCommitted {
+		p.waiters.add(w)
+	} else {
+		p.eager.add(w)
+	}
 }
 
 // ShareUnwatch removes w.
 func (p *Partition) ShareUnwatch(w *Waiter, group string) {
 	p.waiters.remove(w)
+	p.eager.remove(w)
 	s := &p.shares
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -312,24 +318,11 @@ func (p *Partition) watching(g *shareGroup) int {
 	return 0
 }
 
-// ShareChange is a decision about a share group's records on its way.
-type ShareChange struct{ proposals []*raft.Proposal }
-
-// Wait returns when the decision is replicated, so that it outlives this leader; NOT_LEADER_OR_FOLLOWER, KAFKA_STORAGE_ERROR or
-// REQUEST_TIMED_OUT when that is not known.
-func (c *ShareChange) Wait(ctx context.Context) error {
-	for _, proposal := range c.proposals {
-		if err := proposal.Wait(ctx); err != nil {
-			return produceError(err)
-		}
-	}
-	return nil
-}
-
-// shareEnd is the offset that a group may read up to. The caller holds p.shares.mu.
+// shareEnd is the offset that a group may read up to. That is beyond the high watermark: who is given a record gets it when it is
+// replicated that he has it, and the record, which is before that in the log, is so then too. The caller holds p.shares.mu.
 func (p *Partition) shareEnd(g *shareGroup) log.Offset {
 	if g.config.ReadCommitted {
 		return min(p.stable(), p.highWatermark())
 	}
-	return p.highWatermark()
+	return p.plog.NextOffset()
 }

@@ -75,6 +75,17 @@ func (ws *waiters) each(f func(*Waiter)) {
 	}
 }
 
+// wakeAll wakes all parked fetches.
+func (p *Partition) wakeAll() {
+	p.waiters.each((*Waiter).wake)
+	p.eager.each((*Waiter).wake)
+}
+
+// appended is told of records that were appended and are not committed: see raft.GroupConfig.Appended.
+func (p *Partition) appended(bytes int64) {
+	p.eager.each(func(w *Waiter) { w.grew(bytes) })
+}
+
 // Watch registers w. It fires at once when the high watermark (with readCommitted, the last stable offset) is already
 // beyond known, the one that the caller saw when it decided to wait, so that no growth in between is missed.
 func (p *Partition) Watch(w *Waiter, known log.Offset) {

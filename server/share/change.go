@@ -18,6 +18,14 @@ type Change struct {
 // Empty says that a Change changes nothing, and need not be replicated.
 func (c Change) Empty() bool { return !c.Reset && c.Start == 0 && len(c.Runs) == 0 }
 
+// Then returns what c and then next come to, as one decision, and whether there is such a Change. It may take over memory of c's.
+func (c Change) Then(next Change) (Change, bool) {
+	if c.Reset || next.Reset {
+		return Change{}, false
+	}
+	return Change{Start: max(c.Start, next.Start), Runs: append(c.Runs, next.Runs...)}, true
+}
+
 // add appends a run, or makes the last one longer.
 func (c *Change) add(r Run) {
 	if n := len(c.Runs); n > 0 {

@@ -172,6 +172,16 @@ func (w *world) propose(c Change) {
 	if err != nil || fmt.Sprint(decoded) != fmt.Sprint(c) {
 		w.failf("%+v comes back as %+v, %v", c, decoded, err)
 	}
+	if n := len(w.pending); n > 0 && w.one(3) { // it goes with the one before
+		before, err := DecodeChange(w.pending[n-1].encoded)
+		both, ok := before.Then(c)
+		if err != nil || ok != (!before.Reset && !c.Reset) {
+			w.failf("%+v and then %+v: %v, %v", before, c, ok, err)
+		}
+		if ok {
+			w.pending, encoded = w.pending[:n-1], both.AppendTo(nil)
+		}
+	}
 	w.pending = append(w.pending, pending{encoded, w.model.clone()})
 }
 
