@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,6 +15,7 @@ import (
 type latency struct {
 	System    string  `json:"system"`
 	Pass      int     `json:"pass"`
+	Workers   int     `json:"workers"`
 	Messages  int     `json:"messages"`
 	P50       float64 `json:"p50_ms"`
 	P99       float64 `json:"p99_ms"`
@@ -24,24 +26,27 @@ type latency struct {
 
 const latencySize = 1024
 
-// measureLatency has one producer and one consumer on a queue of one shard.
-func measureLatency(ctx context.Context, s *settings, sys system, queue string) (latency, error) {
+// measureLatency has one producer and so many consumers on a queue of one shard.
+func measureLatency(ctx context.Context, s *settings, sys system, queue string, workers int) (latency, error) {
 	if err := sys.create(ctx, queue, 1); err != nil {
 		return latency{}, err
 	}
 	total := int(s.latency.Seconds() * float64(s.rate))
-	took := make([]time.Duration, total)
+	took := make([]atomic.Int64, total)
 	var start time.Time
 	due := func(i int) time.Time { return start.Add(time.Duration(i) * time.Second / time.Duration(s.rate)) }
 	t := newTally()
-	c, err := sys.consumer(ctx, queue, 0, 1, s.inFlight, func(body []byte) {
-		if i := int(binary.BigEndian.Uint64(body)); took[i] == 0 {
-			took[i] = time.Since(due(i))
+	var consumers []consumer
+	for n := range workers {
+		c, err := sys.consumer(ctx, queue, n, 1, max(s.inFlight/workers, 1), func(body []byte) {
+			i := binary.BigEndian.Uint64(body)
+			took[i].CompareAndSwap(0, int64(time.Since(due(int(i)))))
+			t.handle(body)
+		})
+		if err != nil {
+			return latency{}, fmt.Errorf("consumer: %w", err)
 		}
-		t.handle(body)
-	})
-	if err != nil {
-		return latency{}, fmt.Errorf("consumer: %w", err)
+		consumers = append(consumers, c)
 	}
 	p, err := sys.producer(ctx, queue, 1, s.inFlight)
 	if err != nil {
@@ -65,13 +70,21 @@ func measureLatency(ctx context.Context, s *settings, sys system, queue string) 
 	}
 	err = errors.Join(p.flush(ctx), t.await(ctx, int64(total)))
 	now, err2 := costSoFar(sys.pids())
-	if err := errors.Join(err, err2, p.close(), c.finish(ctx), c.close()); err != nil {
+	err = errors.Join(err, err2, p.close(), finish(ctx, consumers))
+	for _, c := range consumers {
+		err = errors.Join(err, c.close())
+	}
+	if err != nil {
 		return latency{}, err
 	}
-	slices.Sort(took)
-	at := func(p float64) float64 { return took[min(int(p*float64(total)), total-1)].Seconds() * 1e3 }
+	sorted := make([]time.Duration, total)
+	for i := range took {
+		sorted[i] = time.Duration(took[i].Load())
+	}
+	slices.Sort(sorted)
+	at := func(p float64) float64 { return sorted[min(int(p*float64(total)), total-1)].Seconds() * 1e3 }
 	return latency{
-		Messages: total, P50: at(0.5), P99: at(0.99), P999: at(0.999), Max: at(1),
+		Workers: workers, Messages: total, P50: at(0.5), P99: at(0.99), P999: at(0.999), Max: at(1),
 		ServerCPU: (now.server - before.server).Seconds() / s.latency.Seconds(),
 	}, nil
 }

@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -34,6 +35,7 @@ type settings struct {
 	settle    time.Duration // between the start of clients and the first message
 	latency   time.Duration // how long each latency measurement takes
 	rate      int           // messages a second while latency is measured
+	workers   []int         // consumers of the latency measurements
 	json      string
 	dir       string
 	payload   []byte
@@ -66,6 +68,7 @@ func parse() (*settings, error) {
 	flag.DurationVar(&s.settle, "settle", 3*time.Second, "between the start of clients and the first message")
 	flag.DurationVar(&s.latency, "latency", 10*time.Second, "length of each latency measurement; 0: none")
 	flag.IntVar(&s.rate, "rate", 500, "messages a second while latency is measured")
+	workers := flag.String("workers", "1,100", "consumers of the latency measurements")
 	flag.StringVar(&s.json, "json", "", "file for all results")
 	flag.StringVar(&s.dir, "dir", "", "where servers keep their data while they run; default a temporary directory")
 	flag.Parse()
@@ -84,6 +87,13 @@ func parse() (*settings, error) {
 			return nil, fmt.Errorf("%d consumers cannot serve %d shards", s.consumers, w.Shards)
 		}
 		s.workloads = append(s.workloads, w)
+	}
+	for _, text := range strings.Split(*workers, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is no number of workers", text)
+		}
+		s.workers = append(s.workers, n)
 	}
 	if s.passes < 1 {
 		return nil, errors.New("at least one pass is needed")
@@ -134,8 +144,11 @@ func measure(ctx context.Context, s *settings, dir, name string, pass int, r *re
 			err = os.RemoveAll(dir)
 		}
 	}()
-	if s.latency > 0 {
-		l, err := measureLatency(ctx, s, sys, "latency")
+	for _, workers := range s.workers {
+		if s.latency == 0 {
+			break
+		}
+		l, err := measureLatency(ctx, s, sys, fmt.Sprint("latency-", workers), workers)
 		if err != nil {
 			return fmt.Errorf("latency: %w", err)
 		}

@@ -48,22 +48,24 @@ func (r *results) printThroughput(out io.Writer, s *settings, w workload) {
 }
 
 func (r *results) printLatency(out io.Writer, s *settings) {
-	fmt.Fprintf(out, "\n### Latency in ms from the intended send time to the consumer, %d messages/s of %d B, one shard; medians of %d passes of %v\n\n",
-		s.rate, latencySize, s.passes, s.latency)
-	fmt.Fprintln(out, "| | p50 | p99 | p99.9 | max | server CPU % of one core |")
-	fmt.Fprintln(out, "|---|---|---|---|---|---|")
-	for _, name := range s.systems {
-		var all []latency
-		for _, l := range r.Latencies {
-			if l.System == name {
-				all = append(all, l)
+	for _, workers := range s.workers {
+		fmt.Fprintf(out, "\n### Latency in ms from the intended send time to the consumer, %d messages/s of %d B, one shard, %d workers; medians of %d passes of %v\n\n",
+			s.rate, latencySize, workers, s.passes, s.latency)
+		fmt.Fprintln(out, "| | p50 | p99 | p99.9 | max | server CPU % of one core |")
+		fmt.Fprintln(out, "|---|---|---|---|---|---|")
+		for _, name := range s.systems {
+			var all []latency
+			for _, l := range r.Latencies {
+				if l.System == name && l.Workers == workers {
+					all = append(all, l)
+				}
 			}
+			col := func(f func(latency) float64) float64 { return median(each(all, f)) }
+			fmt.Fprintf(out, "| %s | %.2f | %.2f | %.2f | %.1f | %.0f |\n", name,
+				col(func(l latency) float64 { return l.P50 }), col(func(l latency) float64 { return l.P99 }),
+				col(func(l latency) float64 { return l.P999 }), col(func(l latency) float64 { return l.Max }),
+				col(func(l latency) float64 { return l.ServerCPU * 100 }))
 		}
-		col := func(f func(latency) float64) float64 { return median(each(all, f)) }
-		fmt.Fprintf(out, "| %s | %.2f | %.2f | %.2f | %.1f | %.0f |\n", name,
-			col(func(l latency) float64 { return l.P50 }), col(func(l latency) float64 { return l.P99 }),
-			col(func(l latency) float64 { return l.P999 }), col(func(l latency) float64 { return l.Max }),
-			col(func(l latency) float64 { return l.ServerCPU * 100 }))
 	}
 }
 
