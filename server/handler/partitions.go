@@ -43,7 +43,7 @@ type SharePartitions interface {
 	ShareAcknowledge(a partition.ShareAcknowledge) (ShareChange, error)
 	ShareRelease(group, member string)
 	ShareWatch(w Waiter, group string)
-	ShareUnwatch(w Waiter, group string)
+	ShareUnwatch(w Waiter, group string, done bool)
 }
 
 // ShareAcquiring is what handlers use of *partition.ShareAcquiring.
@@ -124,8 +124,8 @@ func (r localReplica) ShareWatch(w Waiter, group string) {
 	r.Partition.ShareWatch(partitionWaiter(w), group)
 }
 
-func (r localReplica) ShareUnwatch(w Waiter, group string) {
-	r.Partition.ShareUnwatch(partitionWaiter(w), group)
+func (r localReplica) ShareUnwatch(w Waiter, group string, done bool) {
+	r.Partition.ShareUnwatch(partitionWaiter(w), group, done)
 }
 
 func partitionWaiter(w Waiter) *partition.Waiter {

@@ -202,7 +202,7 @@ func (r *fakeReplica) ShareWatch(w Waiter, _ string) {
 	r.shares.waiters[fw] = true
 }
 
-func (r *fakeReplica) ShareUnwatch(w Waiter, _ string) {
+func (r *fakeReplica) ShareUnwatch(w Waiter, _ string, _ bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	fw, _ := w.(*fakeWaiter)

@@ -143,13 +143,13 @@ func (f *sharing) wantsRecords() bool { return f.req.MaxRecords > 0 && f.maxByte
 
 // attemptAndWait attempts, and if that is not enough to answer with, parks the request; it returns true when it is worth attempting
 // again. The waiter is registered before the attempt, so that nothing that becomes available after it is missed.
-func (f *sharing) attemptAndWait(waiting context.Context, timeout <-chan time.Time) bool {
+func (f *sharing) attemptAndWait(waiting context.Context, timeout <-chan time.Time) (again bool) {
 	w := f.broker.Partitions.NewWaiter(int64(f.minBytes), false)
 	f.locate()
 	for i := range f.results {
 		if r := f.results[i].replica; r != nil {
 			r.ShareWatch(w, f.group)
-			defer r.ShareUnwatch(w, f.group)
+			defer func() { r.ShareUnwatch(w, f.group, !again) }()
 		}
 	}
 	f.attempt(f.minBytes)

@@ -185,9 +185,9 @@ func (b *fakeBroker) ShareAcquire(partition.ShareAcquire) (handler.ShareAcquirin
 func (b *fakeBroker) ShareAcknowledge(partition.ShareAcknowledge) (handler.ShareChange, error) {
 	return nil, kerr.InvalidRecordState
 }
-func (b *fakeBroker) ShareRelease(_, member string)       { b.released <- member }
-func (b *fakeBroker) ShareWatch(handler.Waiter, string)   { b.onWatch() }
-func (b *fakeBroker) ShareUnwatch(handler.Waiter, string) { b.unwatch <- struct{}{} }
+func (b *fakeBroker) ShareRelease(_, member string)             { b.released <- member }
+func (b *fakeBroker) ShareWatch(handler.Waiter, string)         { b.onWatch() }
+func (b *fakeBroker) ShareUnwatch(handler.Waiter, string, bool) { b.unwatch <- struct{}{} }
 
 func (b *fakeBroker) ListOffset(int64, log.Epoch, bool) (log.TimestampedOffset, error) {
 	return log.TimestampedOffset{}, nil

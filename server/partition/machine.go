@@ -68,6 +68,9 @@ func (m *machine) Apply(entries []raft.Entry) {
 		m.p.wakeAll()
 		return
 	}
+	if stable != lso {
+		m.p.parked.grew(true, bytes)
+	}
 	m.p.waiters.each(func(w *Waiter) {
 		switch {
 		case !w.committed || allStable && stable == hw:

@@ -38,8 +38,8 @@ type Partition struct {
 	hw       atomic.Int64 // high watermark: the offset after the last committed record
 	lso      atomic.Int64 // first offset of the oldest open transaction, else the high watermark
 	logStart atomic.Int64
-	waiters  waiters // for what is committed
-	eager    waiters // for what is appended: share fetches
+	waiters  waiters
+	parked   shareWaiters
 	shares   shareGroups
 
 	// life ends with the replica; background is what goes on meanwhile.

@@ -92,7 +92,7 @@ func (m *Manager) newPartition(r *replica, t *cluster.Topic, config cluster.Topi
 		Topic: t.Name, ID: r.id, now: m.Now, diskFull: m.DiskFull,
 		plog: r.plog, verifying: map[int64]*Verification{}, decisionApplied: m.cleaner.noticed, slots: m.slots,
 		logger: m.Logger, image: m.image.Load, resolver: m.Resolver, letters: m.DeadLetters,
-		shares: shareGroups{groups: map[string]*shareGroup{}, waiters: map[string]*waiters{}},
+		shares: shareGroups{groups: map[string]*shareGroup{}},
 	}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.SetConfig(config)

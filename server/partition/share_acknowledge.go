@@ -74,13 +74,13 @@ func (p *Partition) ShareRelease(group, member string) {
 	p.wakeShareIfAny(g)
 }
 
-// wakeShareIfAny lets parked fetches of g look again, if there is something for them. The caller holds p.shares.mu.
+// wakeShareIfAny lets a parked fetch of g look again, if there is something for it. The caller holds p.shares.mu.
 func (p *Partition) wakeShareIfAny(g *shareGroup) {
-	if p.watching(g) == 0 {
+	if p.parked.waiting(g.id) == 0 {
 		return
 	}
 	if from, ok := g.leader.NextFetch(g.policy); ok && from < p.shareEnd(g) {
-		p.wakeShare(g)
+		p.parked.wakeNext(g.id)
 	}
 }
 

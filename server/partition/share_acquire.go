@@ -169,7 +169,7 @@ func (p *Partition) nextShare(r *acquisition) (shareSpan, error) {
 		return shareSpan{}, nil // the last read brought it no further
 	}
 	r.at = span.from
-	if n := p.watching(g); n > 1 && span.any() {
+	if n := p.parked.waiting(g.id); n > 1 && span.any() {
 		// Others wait too: a few records are better spread than all given to the first who comes.
 		span.limit = max(1, int(span.to-span.from)/n)
 	}

@@ -81,11 +81,7 @@ func (p *Partition) shareAdmin(ctx context.Context, e shareEntry) error {
 	if err := proposal.Wait(ctx); err != nil {
 		return produceError(err)
 	}
-	p.shares.mu.Lock()
-	defer p.shares.mu.Unlock()
-	if g := p.shares.groups[e.group]; g != nil {
-		p.wakeShare(g)
-	}
+	p.parked.wakeAll(e.group)
 	return nil
 }
 

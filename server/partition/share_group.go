@@ -21,7 +21,6 @@ type shareGroups struct {
 	mu      sync.Mutex // orders decisions: held from a decision to its proposal
 	leading raft.Leadership
 	groups  map[string]*shareGroup // in the term of leading
-	waiters map[string]*waiters    // parked share fetches, by group
 }
 
 // shareGroup is one share group at the partition's leader. Its fields are guarded by shareGroups.mu, except acquiring.
@@ -223,7 +222,7 @@ func (p *Partition) tickShare(g *shareGroup) {
 func (p *Partition) expireShare(g *shareGroup) {
 	now := p.now().UnixMilli()
 	if p.changeAll(g, func() share.Change { return g.leader.Tick(now, g.policy) }) {
-		p.wakeShare(g)
+		p.parked.wakeNext(g.id)
 	}
 }
 
@@ -273,49 +272,24 @@ func (m *machine) shareIDs() []string {
 // ShareWatch registers w, which fires when records may have become available to a share group. Register it before trying to
 // acquire, so that nothing in between is missed.
 func (p *Partition) ShareWatch(w *Waiter, group string) {
-	s := &p.shares
-	s.mu.Lock()
-	ws := s.waiters[group]
-	if ws == nil {
-		ws = &waiters{}
-		s.waiters[group] = ws
-	}
-	ws.add(w)
-	s.mu.Unlock()
-	if p.shareConfig(group).ReadCommitted {
-		p.waiters.add(w)
-	} else {
-		p.eager.add(w)
-	}
+	p.parked.add(group, p.shareConfig(group).ReadCommitted, w)
 }
 
-// ShareUnwatch removes w.
-func (p *Partition) ShareUnwatch(w *Waiter, group string) {
-	p.waiters.remove(w)
-	p.eager.remove(w)
+// ShareUnwatch removes w. done says that who waited will not look again now: what it has left is for another.
+func (p *Partition) ShareUnwatch(w *Waiter, group string, done bool) {
+	p.parked.remove(group, w)
+	if !done || p.parked.waiting(group) == 0 {
+		return
+	}
 	s := &p.shares
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ws := s.waiters[group]; ws != nil {
-		if ws.remove(w); ws.count.Load() == 0 {
-			delete(s.waiters, group)
-		}
+	g, err := p.share(group)
+	if err != nil {
+		p.parked.wakeNext(group) // to find out why
+		return
 	}
-}
-
-// wakeShare lets parked fetches of g look again. The caller holds p.shares.mu.
-func (p *Partition) wakeShare(g *shareGroup) {
-	if ws := p.shares.waiters[g.id]; ws != nil {
-		ws.each((*Waiter).wake)
-	}
-}
-
-// watching is how many fetches of g wait for records, or are about to look for some. The caller holds p.shares.mu.
-func (p *Partition) watching(g *shareGroup) int {
-	if ws := p.shares.waiters[g.id]; ws != nil {
-		return int(ws.count.Load())
-	}
-	return 0
+	p.wakeShareIfAny(g)
 }
 
 // shareEnd is the offset that a group may read up to. That is beyond the high watermark: who is given a record gets it when it is

@@ -64,7 +64,7 @@ func TestShareUnderLoad(t *testing.T) {
 func (f *fixture) consume(p *Partition, member string, seen []atomic.Bool, left *atomic.Int64) error {
 	w := NewWaiter(1, false)
 	p.ShareWatch(w, group)
-	defer p.ShareUnwatch(w, group)
+	defer p.ShareUnwatch(w, group, true)
 	taking, err := p.ShareAcquire(ShareAcquire{Group: group, Member: member, MaxRecords: 166, MaxBytes: 50 << 20, MinOne: true})
 	if err != nil || taking == nil {
 		return err

@@ -197,7 +197,7 @@ func TestShareLockEndsByItself(t *testing.T) {
 	p := f.partition()
 	w := NewWaiter(1, false)
 	p.ShareWatch(w, group)
-	defer p.ShareUnwatch(w, group)
+	defer p.ShareUnwatch(w, group, true)
 	f.want("it is locked", f.receive("m2", 1))
 	f.advance(time.Hour)
 	<-w.C() // without anybody asking
@@ -501,7 +501,7 @@ func TestShareSpreads(t *testing.T) {
 	for range 10 {
 		w := NewWaiter(1, false)
 		p.ShareWatch(w, group)
-		defer p.ShareUnwatch(w, group)
+		defer p.ShareUnwatch(w, group, true)
 	}
 	for range 100 {
 		f.enqueue(value("v"))

@@ -11,7 +11,8 @@ import (
 // nothing while nothing happens.
 type Waiter struct {
 	c         chan struct{}
-	committed bool // waits for the last stable offset instead of the high watermark
+	committed bool  // waits for the last stable offset instead of the high watermark
+	least     int64 // bytes that it was made to wait for
 	need      atomic.Int64
 }
 
@@ -19,8 +20,8 @@ type Waiter struct {
 // since Watch, or when any of them changed leader or log start. With readCommitted, what belongs to an open transaction
 // does not count; when one ends, the Waiter fires without counting.
 func NewWaiter(minBytes int64, readCommitted bool) *Waiter {
-	w := &Waiter{c: make(chan struct{}, 1), committed: readCommitted}
-	w.need.Store(max(minBytes, 1))
+	w := &Waiter{c: make(chan struct{}, 1), committed: readCommitted, least: max(minBytes, 1)}
+	w.need.Store(w.least)
 	return w
 }
 
@@ -33,10 +34,13 @@ func (w *Waiter) grew(bytes int64) {
 	}
 }
 
-func (w *Waiter) wake() {
+// wake says whether w was not awake already.
+func (w *Waiter) wake() bool {
 	select {
 	case w.c <- struct{}{}:
+		return true
 	default:
+		return false
 	}
 }
 
@@ -77,14 +81,12 @@ func (ws *waiters) each(f func(*Waiter)) {
 
 // wakeAll wakes all parked fetches.
 func (p *Partition) wakeAll() {
-	p.waiters.each((*Waiter).wake)
-	p.eager.each((*Waiter).wake)
+	p.waiters.each(func(w *Waiter) { w.wake() })
+	p.parked.wakeAll("")
 }
 
 // appended is told of records that were appended and are not committed: see raft.GroupConfig.Appended.
-func (p *Partition) appended(bytes int64) {
-	p.eager.each(func(w *Waiter) { w.grew(bytes) })
-}
+func (p *Partition) appended(bytes int64) { p.parked.grew(false, bytes) }
 
 // Watch registers w. It fires at once when the high watermark (with readCommitted, the last stable offset) is already
 // beyond known, the one that the caller saw when it decided to wait, so that no growth in between is missed.

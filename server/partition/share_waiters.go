@@ -1,0 +1,118 @@
+package partition
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// shareWaiters is a partition's parked share fetches, by group. Something new is for one of them, so one is woken, not all. Whoever
+// was woken looks, and when it has done passes on what it left (Partition.ShareUnwatch): as long as there is something for a group, one
+// of its fetches is awake.
+type shareWaiters struct {
+	count  atomic.Int32 // so that an append with nobody waiting takes no lock
+	mu     sync.Mutex   // held for moments only: appends wait for it
+	groups map[string]*shareParking
+}
+
+// shareParking is the parked fetches of one group.
+type shareParking struct {
+	committed bool // the group reads what is committed, and not what the leader has written
+	set       map[*Waiter]struct{}
+}
+
+func (s *shareWaiters) add(group string, committed bool, w *Waiter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.groups == nil {
+		s.groups = map[string]*shareParking{}
+	}
+	g := s.groups[group]
+	if g == nil {
+		g = &shareParking{set: map[*Waiter]struct{}{}}
+		s.groups[group] = g
+	}
+	g.committed, g.set[w] = committed, struct{}{}
+	s.count.Add(1)
+}
+
+func (s *shareWaiters) remove(group string, w *Waiter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.groups[group]
+	if g == nil {
+		return
+	}
+	if _, there := g.set[w]; !there {
+		return
+	}
+	s.count.Add(-1)
+	if delete(g.set, w); len(g.set) == 0 {
+		delete(s.groups, group)
+	}
+}
+
+// waiting is how many fetches of a group are parked, or about to be.
+func (s *shareWaiters) waiting(group string) int {
+	if s.count.Load() == 0 {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.groups[group]; g != nil {
+		return len(g.set)
+	}
+	return 0
+}
+
+// grew tells of records that the groups which read what is committed, or the others, may read from now on.
+func (s *shareWaiters) grew(committed bool, bytes int64) {
+	if s.count.Load() == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.groups {
+		if g.committed == committed {
+			g.wakeNext(bytes)
+		}
+	}
+}
+
+// wakeNext wakes one of a group's fetches.
+func (s *shareWaiters) wakeNext(group string) {
+	if s.count.Load() == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.groups[group]; g != nil {
+		g.wakeNext(0)
+	}
+}
+
+// wakeNext wakes a fetch that was not, any: all get the same share in the long run. Those that wait for more than a little are told of what
+// came, too: whether it is enough each has to find out.
+func (g *shareParking) wakeNext(bytes int64) {
+	woken := false
+	for w := range g.set {
+		switch {
+		case w.least > 1:
+			w.grew(bytes)
+		case !woken:
+			woken = w.wake()
+		}
+	}
+}
+
+// wakeAll wakes a group's fetches; those of all groups if it is the empty one.
+func (s *shareWaiters) wakeAll(group string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, g := range s.groups {
+		if group == "" || id == group {
+			for w := range g.set {
+				w.wake()
+			}
+		}
+	}
+}
