@@ -1,6 +1,7 @@
 package log
 
 import (
+	"encoding/binary"
 	"maps"
 	"sort"
 
@@ -17,6 +18,10 @@ type retention struct {
 	active  map[int64]ActiveProducer
 	// last is the last entry of each kind of which only the last one counts; 0 when there is none that is not compacted.
 	last map[batch.Kind]Index
+	// start is the highest log start that an entry sets which is not compacted, startAt the last such entry. (Of two that were on
+	// their way at once the later one may be lower, and sets nothing.)
+	start   Offset
+	startAt Index
 	// end is the base offset of the last data batch below upTo. It stays, if only as an empty one: a consumer that
 	// reads to the end of the log gets there.
 	end Offset
@@ -39,7 +44,7 @@ func (r *retention) keep(b batch.Batch, h *batch.Header, i Index) (batch.Batch, 
 	case h.BaseOffset >= r.upTo:
 		return b, nil
 	case h.IsInternal():
-		if r.superseded(h.Kind, i) {
+		if r.superseded(b, h.Kind, i) {
 			return nil, nil
 		}
 		return b, nil
@@ -55,15 +60,25 @@ func (r *retention) keep(b batch.Batch, h *batch.Header, i Index) (batch.Batch, 
 
 // superseded says whether an entry of a kind means nothing any more. Kinds that are not known here stay, and so do all
 // configurations of the group: a replica that copies this log must learn who its members are.
-func (r *retention) superseded(k batch.Kind, i Index) bool {
+func (r *retention) superseded(b batch.Batch, k batch.Kind, i Index) bool {
 	switch k {
 	case batch.KindNoop, batch.KindBarrier, batch.KindGap:
 		return true
-	case batch.KindLogStart, batch.KindCompaction:
+	case batch.KindLogStart:
+		return i < r.startAt && logStart(b) <= r.start
+	case batch.KindCompaction:
 		return i < r.last[k]
 	default:
 		return false
 	}
+}
+
+// logStart returns what an entry of batch.KindLogStart sets.
+func logStart(b batch.Batch) Offset {
+	if p := b.InternalPayload(); len(p) >= 8 {
+		return Offset(binary.BigEndian.Uint64(p))
+	}
+	return 0
 }
 
 // keepMarker decides on a transaction marker: it stays as long as there are records of its transaction, since a reader, and a

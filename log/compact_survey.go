@@ -50,7 +50,7 @@ func (c *compaction) surveySegment(ctx context.Context, s *segment, from Offset,
 			continue
 		}
 		if h.IsInternal() {
-			r.last[h.Kind] = in.index
+			r.surveyInternal(in.raw, h.Kind, in.index)
 			continue
 		}
 		data := h.Count > 0 && !h.IsControl() && !(h.IsTransactional() && r.aborted.has(h.ProducerID, h.BaseOffset))
@@ -64,6 +64,17 @@ func (c *compaction) surveySegment(ctx context.Context, s *segment, from Offset,
 				return corrupt(s.data.path, in.pos, "%v", err)
 			}
 		}
+	}
+}
+
+// surveyInternal takes note of an internal batch.
+func (r *retention) surveyInternal(b batch.Batch, k batch.Kind, i Index) {
+	if k != batch.KindLogStart {
+		r.last[k] = i
+		return
+	}
+	if o := logStart(b); o >= r.start {
+		r.start, r.startAt = o, i
 	}
 }
 
