@@ -16,7 +16,7 @@ type CompactArgs struct {
 	// To is where it ends: of records below it, only the last one of each key stays. All below must be committed and stable,
 	// that is, belong to no open transaction.
 	To Offset
-	// DropTo is the offset below which tombstones, and markers of transactions without records, go.
+	// DropTo is the offset below which tombstones, markers of transactions without records, and deletions of share groups go.
 	DropTo Offset
 	// Covered is an entry that the checkpoint must cover: all that decides about records below To is applied by then, such as
 	// which transactions were aborted.
@@ -26,6 +26,9 @@ type CompactArgs struct {
 	Buffer int64
 	// Active returns the producers whose state must be found again in the log. Nil: none.
 	Active func() map[int64]ActiveProducer
+	// Share reads the payload of an entry of batch.KindShare, which is valid during the call; false for one that it does not
+	// know, which stays. Nil: all of them stay.
+	Share func(payload []byte) (ShareEntry, bool)
 	// Throttle is told how many bytes were read or written, and may wait (log.cleaner.io.max.bytes.per.second). Nil: never.
 	Throttle func(ctx context.Context, bytes int) error
 }
@@ -36,6 +39,15 @@ type ActiveProducer struct {
 	// marker told of its epoch: that stays.
 	LastBatch Offset
 	Epoch     int16
+}
+
+// ShareEntry is what compaction has to know of an entry about a share group.
+type ShareEntry struct {
+	Group string
+	// Replaces says that the group's state after the entry does not depend on the entries before it: those may go.
+	Replaces bool
+	// Deletes says that there is no state after it. Such an entry is one that Replaces, and goes itself as a tombstone does.
+	Deletes bool
 }
 
 // Compacted says what a compaction did.
@@ -57,6 +69,7 @@ type Removed struct {
 	Aborted                  int64 // records of aborted transactions
 	WithoutKey               int64 // records without a key
 	Markers                  int64 // transaction markers
+	Shares                   int64 // entries about share groups
 	Batches                  int64 // whole ones, Raft's own entries among them
 }
 

@@ -90,16 +90,18 @@ func (c *compactCrash) inspect(l *Log) {
 	subset(c.t, got, c.before)
 	subset(c.t, c.records, got)
 	c.checkPlaces(l)
+	c.checkShares(l, c.dropTo)
 }
 
 // again finishes what was interrupted.
 func (c *compactCrash) again(l *Log) {
 	c.t.Helper()
-	if _, err := l.Compact(context.Background(), CompactArgs{To: c.to, DropTo: c.dropTo, Buffer: 1 << 20}); err != nil {
+	if _, err := l.Compact(context.Background(), CompactArgs{To: c.to, DropTo: c.dropTo, Buffer: 1 << 20, Share: readShare}); err != nil {
 		c.t.Fatalf("crash %d, compact again: %v", c.seed, err)
 	}
 	sameRecords(c.t, readKeyed(c.t, l, 0, 1<<20), c.records)
 	c.checkPlaces(l)
+	c.checkShares(l, c.dropTo)
 }
 
 // noLitter checks that no file is left that is not part of the log.
@@ -175,7 +177,7 @@ func failCompaction(t *testing.T, kind vfs.OpKind, n int) bool {
 		hit = true
 		return vfs.Verdict{Err: errDisk, Written: n % 100}
 	})
-	_, err := c.l.Compact(context.Background(), CompactArgs{To: c.to, DropTo: c.dropTo, Buffer: 1 << 20})
+	_, err := c.l.Compact(context.Background(), CompactArgs{To: c.to, DropTo: c.dropTo, Buffer: 1 << 20, Share: readShare})
 	fault.SetRule(nil)
 	if err == nil && hit && kind != vfs.OpRemove && kind != vfs.OpSyncDir && kind != vfs.OpOpen {
 		t.Fatalf("%s %d failed, and nobody noticed", kind, n)

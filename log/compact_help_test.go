@@ -31,12 +31,15 @@ type keyedLog struct {
 	records []keyed
 	terms   []Epoch // of entry i+1
 	next    Offset
+	// shares is what all entries about share groups lead to, shareHistory what they led to after each.
+	shares       shareModel
+	shareHistory []shareState
 }
 
 func newKeyedLog(t testing.TB, seed uint64, fs vfs.FS) *keyedLog {
 	t.Helper()
 	rnd := rand.New(rand.NewPCG(seed, 7))
-	k := &keyedLog{t: t, rnd: rnd, fs: fs, config: Config{
+	k := &keyedLog{t: t, rnd: rnd, fs: fs, shares: shareModel{}, config: Config{
 		SegmentBytes: int64(600 + rnd.IntN(4000)), IndexIntervalBytes: 100 + rnd.IntN(1000), FlushEveryAppend: true,
 	}}
 	k.l, _ = open(t, fs, k.config)
@@ -51,11 +54,13 @@ func (k *keyedLog) fill(n, keys int) {
 		if k.rnd.IntN(12) == 0 {
 			epoch++
 		}
-		switch k.rnd.IntN(12) {
+		switch k.rnd.IntN(16) {
 		case 0:
 			k.append(batch.Internal(batch.KindNoop, nil), epoch)
 		case 1, 2:
 			k.transaction(keys, epoch)
+		case 3, 4, 5, 6:
+			k.randomShare(epoch)
 		default:
 			k.append(k.batch(keys, batch.BuildOptions{}), epoch)
 		}
@@ -124,7 +129,7 @@ func (k *keyedLog) save() {
 // compact compacts to an offset, in one go.
 func (k *keyedLog) compact(to, dropTo Offset) Compacted {
 	k.t.Helper()
-	done, err := k.l.Compact(context.Background(), CompactArgs{To: to, DropTo: dropTo, Buffer: 1 << 20})
+	done, err := k.l.Compact(context.Background(), CompactArgs{To: to, DropTo: dropTo, Buffer: 1 << 20, Share: readShare})
 	if err != nil {
 		k.t.Fatal(err)
 	}

@@ -22,6 +22,9 @@ type retention struct {
 	// their way at once the later one may be lower, and sets nothing.)
 	start   Offset
 	startAt Index
+	// shares is the last entry of each share group that replaces its state, if it is not compacted; readShare is CompactArgs.Share.
+	shares    map[string]Index
+	readShare func(payload []byte) (ShareEntry, bool)
 	// end is the base offset of the last data batch below upTo. It stays, if only as an empty one: a consumer that
 	// reads to the end of the log gets there.
 	end Offset
@@ -43,6 +46,12 @@ func (r *retention) keep(b batch.Batch, h *batch.Header, i Index) (batch.Batch, 
 	switch {
 	case h.BaseOffset >= r.upTo:
 		return b, nil
+	case h.Kind == batch.KindShare:
+		if r.keepShare(b, h, i) {
+			return b, nil
+		}
+		r.done.Shares++
+		return nil, nil
 	case h.IsInternal():
 		if r.superseded(b, h.Kind, i) {
 			return nil, nil
@@ -79,6 +88,23 @@ func logStart(b batch.Batch) Offset {
 		return Offset(binary.BigEndian.Uint64(p))
 	}
 	return 0
+}
+
+// keepShare decides on an entry about a share group: it goes if a later one replaces the group's state. A deletion goes as a
+// tombstone does, once no replica has the state any more, nor an entry from which one that copies its log would make it again.
+func (r *retention) keepShare(b batch.Batch, h *batch.Header, i Index) bool {
+	e, ok := r.share(b)
+	if !ok {
+		return true
+	}
+	return i >= r.shares[e.Group] && !(e.Deletes && h.BaseOffset < r.dropTo)
+}
+
+func (r *retention) share(b batch.Batch) (ShareEntry, bool) {
+	if r.readShare == nil {
+		return ShareEntry{}, false
+	}
+	return r.readShare(b.InternalPayload())
 }
 
 // keepMarker decides on a transaction marker: it stays as long as there are records of its transaction, since a reader, and a

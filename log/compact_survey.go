@@ -16,7 +16,7 @@ func (c *compaction) survey(ctx context.Context, v *view, from Offset) (*retenti
 	}
 	r := &retention{
 		upTo: to, dropTo: c.args.DropTo, last: map[batch.Kind]Index{}, end: -1, open: map[int64]bool{}, done: c.done.Removed,
-		latest: newOffsetMap(keys),
+		latest: newOffsetMap(keys), shares: map[string]Index{}, readShare: c.args.Share,
 	}
 	if r.aborted, err = c.log.abortedBelow(to); err != nil {
 		return nil, err
@@ -69,12 +69,17 @@ func (c *compaction) surveySegment(ctx context.Context, s *segment, from Offset,
 
 // surveyInternal takes note of an internal batch.
 func (r *retention) surveyInternal(b batch.Batch, k batch.Kind, i Index) {
-	if k != batch.KindLogStart {
+	switch k {
+	case batch.KindLogStart:
+		if o := logStart(b); o >= r.start {
+			r.start, r.startAt = o, i
+		}
+	case batch.KindShare:
+		if e, ok := r.share(b); ok && e.Replaces {
+			r.shares[e.Group] = i
+		}
+	default:
 		r.last[k] = i
-		return
-	}
-	if o := logStart(b); o >= r.start {
-		r.start, r.startAt = o, i
 	}
 }
 

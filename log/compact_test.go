@@ -35,6 +35,7 @@ func TestCompact(t *testing.T) {
 				total.BytesBefore += done.BytesBefore - done.BytesAfter
 				total.Batches += done.Batches
 				total.Tombstones += done.Tombstones
+				total.Shares += done.Shares
 				total.SegmentsRead += done.SegmentsRead
 				total.SegmentsWritten += done.SegmentsWritten
 				if done.To != to || k.l.CleanedTo() != to || done.Rounds == 0 || done.BytesAfter != k.l.Size() {
@@ -42,6 +43,7 @@ func TestCompact(t *testing.T) {
 				}
 				sameRecords(t, readKeyed(t, k.l, 0, 1<<20), k.records)
 				sameRecords(t, readKeyed(t, k.l, 0, 300), k.records)
+				k.checkShares(k.l, dropTo)
 			}
 			k.checkEverywhere()
 			if err := k.l.Close(); err != nil {
@@ -57,7 +59,7 @@ func TestCompact(t *testing.T) {
 			sameRecords(t, readKeyed(t, k.l, 0, 1<<20), k.records)
 		})
 	}
-	if total.Batches < 100 || total.Tombstones < 20 || total.BytesBefore < 10_000 || total.SegmentsWritten == total.SegmentsRead {
+	if total.Batches < 100 || total.Tombstones < 20 || total.Shares < 100 || total.BytesBefore < 10_000 || total.SegmentsWritten == total.SegmentsRead {
 		t.Errorf("hardly anything was compacted: %+v", total)
 	}
 }
@@ -68,12 +70,13 @@ func TestCompactRounds(t *testing.T) {
 	k.fill(100, 50)
 	k.save()
 	want := kept(k.records, k.next, 0)
-	done, err := k.l.Compact(context.Background(), CompactArgs{To: k.next, Buffer: 10 * mapSlotSize})
+	done, err := k.l.Compact(context.Background(), CompactArgs{To: k.next, Buffer: 10 * mapSlotSize, Share: readShare})
 	if err != nil || done.Rounds < 5 || done.Keys > 10 {
 		t.Fatalf("%+v, %v", done, err)
 	}
 	sameRecords(t, readKeyed(t, k.l, 0, 1<<20), want)
 	k.checkPlaces(k.l)
+	k.checkShares(k.l, 0)
 }
 
 // TestCompactWaitsForCheckpoint refuses what a replay may still need.

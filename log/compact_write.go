@@ -52,7 +52,7 @@ func (c *compaction) pour(ctx context.Context, s *segment, r *retention, out cle
 // errChanged ends a trial.
 var errChanged = errors.New("segment changes")
 
-// trial finds out whether writing a segment anew is worth it: if any record goes, or if gaps become enough fewer.
+// trial finds out whether writing a segment anew is worth it: if any record goes, or an entry about a share group, or if gaps become enough fewer.
 type trial struct {
 	run   gapRun
 	saved int64
@@ -67,8 +67,8 @@ func (t *trial) keep(_ batch.Batch, _ *batch.Header, changed bool) error {
 }
 
 func (t *trial) drop(h *batch.Header) error {
-	if !h.IsInternal() {
-		return errChanged
+	if !h.IsInternal() || h.Kind == batch.KindShare {
+		return errChanged // what a deletion supersedes must be gone from the disk, too, before the deletion goes: see retention
 	}
 	if t.run.add(h) {
 		t.saved += int64(h.Length)
