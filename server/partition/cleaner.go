@@ -183,7 +183,7 @@ func (c *cleaner) compact(ctx context.Context, r *replica) bool {
 	state := r.partition.compactionState()
 	args := log.CompactArgs{
 		To: state.to, DropTo: state.dropTo, Covered: state.index, Buffer: c.buffer(),
-		Active: r.partition.machine.activeProducers, Throttle: c.pace.wait,
+		Active: r.partition.machine.activeProducers, Share: readShareEntry, Throttle: c.pace.wait,
 	}
 	began := c.m.Now()
 	done, err := r.plog.Compact(ctx, args)
@@ -217,7 +217,8 @@ func (c *cleaner) count(d *log.Compacted) {
 func (c *cleaner) say(r *replica, d *log.Compacted, took time.Duration) {
 	c.m.Logger.Info("log compacted", "topic", r.partition.Topic, "partition", r.id.Partition, "from", d.From, "to", d.To,
 		"bytes before", d.BytesBefore, "bytes after", d.BytesAfter, "records", d.RecordsRead, "kept", d.RecordsKept,
-		"tombstones removed", d.Tombstones, "aborted", d.Aborted, "markers removed", d.Markers, "keys", d.Keys, "rounds", d.Rounds,
+		"tombstones removed", d.Tombstones, "aborted", d.Aborted, "markers removed", d.Markers,
+		"share entries removed", d.Shares, "keys", d.Keys, "rounds", d.Rounds,
 		"segments", d.SegmentsRead, "segments written", d.SegmentsWritten, "read", d.BytesRead, "written", d.BytesWritten,
 		"took", took.Round(time.Millisecond))
 }

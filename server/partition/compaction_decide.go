@@ -22,13 +22,14 @@ func (p *Partition) compactionState() compaction {
 type cleanedBy func(ctx context.Context, node raft.NodeID, id raft.GroupID) (log.Offset, error)
 
 // decideCompaction proposes, on the leader of a topic with cleanup.policy=compact, how far to compact, if there is enough to
-// compact. The next decision waits until this replica has done what the last one asked for.
+// compact, and snapshots of share groups. The next decision waits until this replica has done what the last one asked for.
 func (p *Partition) decideCompaction(ctx context.Context, now time.Time, ask cleanedBy) error {
 	c := p.config.Load()
 	g, l, err := p.leader(-1)
 	if !c.CleanupCompact || err != nil || !p.decided() {
 		return nil //nolint:nilerr // the leader's business
 	}
+	p.snapshotShares()
 	state := p.compactionState()
 	if p.plog.CleanedTo() < state.to {
 		return nil

@@ -23,6 +23,9 @@ type machine struct {
 	// compaction is how far the log is to be compacted.
 	compaction compaction
 	shares     shareStates
+	// updates is how many bytes of entries about each share group were applied here since the last one that replaced its state. It is
+	// no part of the state: a restart forgets it.
+	updates map[string]int64
 	// covered is used while a follower takes the entries that a shipped state covers: where the transactions among them
 	// began that have no marker among them yet, by producer id. Nil otherwise.
 	covered map[int64]log.Offset
@@ -31,7 +34,7 @@ type machine struct {
 }
 
 func newMachine(p *Partition) *machine {
-	return &machine{p: p, producers: newProducerTable(), ahead: map[int64][]*Append{}, shares: shareStates{}}
+	return &machine{p: p, producers: newProducerTable(), ahead: map[int64][]*Append{}, shares: shareStates{}, updates: map[string]int64{}}
 }
 
 // Apply takes committed entries.
@@ -195,6 +198,7 @@ func (m *machine) Restore(state []byte) error {
 	defer m.mu.Unlock()
 	m.producers, m.covered, m.compaction, m.shares = table, covered, compact, shares
 	clear(m.ahead)
+	clear(m.updates)
 	if end := int64(m.p.plog.NextOffset()); hw > end {
 		hw = end // a leader's state, ahead of this log: see Reindex
 	}

@@ -34,6 +34,8 @@ type shareGroup struct {
 	leader *share.Leader
 	kept   *keptShare       // decisions that wait for company; nil: none
 	flight []*raft.Proposal // in order, not known to be settled
+	// snapshot is the last shareSnapshot that was proposed; nil once it is settled.
+	snapshot *raft.Proposal
 
 	timer   *time.Timer // fires at armed
 	armed   int64       // ms since 1970; 0: not armed

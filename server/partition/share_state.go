@@ -23,14 +23,16 @@ const (
 	shareReset                          // it gets one that begins at another offset
 	shareDeleted                        // it loses it
 	shareChanged                        // records change their state
+	shareSnapshot                       // it gets the one that is in the entry: see snapshotShares
 )
 
 // shareEntry is the payload of batch.KindShare: a leader's decision about one share group's state of this partition.
 type shareEntry struct {
 	op     shareOp
 	group  string
-	start  log.Offset   // shareInitialised, shareReset
-	change share.Change // shareChanged
+	start  log.Offset       // shareInitialised, shareReset
+	change share.Change     // shareChanged
+	state  *share.Partition // shareSnapshot
 }
 
 const shareEntryVersion = 1
@@ -45,6 +47,8 @@ func (e *shareEntry) encode() []byte {
 		w.Varint(int64(e.start))
 	case shareChanged:
 		w.B = e.change.AppendTo(w.B)
+	case shareSnapshot:
+		w.B = e.state.AppendTo(w.B)
 	case shareDeleted:
 	}
 	return w.B
@@ -53,11 +57,9 @@ func (e *shareEntry) encode() []byte {
 var errShareEntry = errors.New("malformed share entry")
 
 func decodeShareEntry(b []byte) (shareEntry, error) {
-	d := wire.Decoder{B: b}
-	version := d.U8()
-	e := shareEntry{op: shareOp(d.U8()), group: d.Str()}
-	if d.Err == nil && version != shareEntryVersion {
-		return shareEntry{}, fmt.Errorf("%w: version %d", errShareEntry, version)
+	e, d, err := decodeShareHeader(b)
+	if err != nil {
+		return shareEntry{}, err
 	}
 	switch e.op {
 	case shareInitialised, shareReset:
@@ -66,12 +68,13 @@ func decodeShareEntry(b []byte) (shareEntry, error) {
 			d.Fail(fmt.Errorf("start offset %d", e.start))
 		}
 	case shareChanged:
-		if d.Err == nil {
-			change, err := share.DecodeChange(d.B)
-			if err != nil {
-				return shareEntry{}, fmt.Errorf("%w: %w", errShareEntry, err)
-			}
-			e.change, d.B = change, nil
+		if e.change, err = share.DecodeChange(d.B); err != nil {
+			return shareEntry{}, fmt.Errorf("%w: %w", errShareEntry, err)
+		}
+		d.B = nil
+	case shareSnapshot:
+		if e.state, d.B, err = share.Decode(d.B); err != nil {
+			return shareEntry{}, fmt.Errorf("%w: %w", errShareEntry, err)
 		}
 	case shareDeleted:
 	default:
@@ -81,6 +84,20 @@ func decodeShareEntry(b []byte) (shareEntry, error) {
 		return shareEntry{}, fmt.Errorf("%w: %w", errShareEntry, err)
 	}
 	return e, nil
+}
+
+// decodeShareHeader takes the operation and the group off an entry; the rest is the operation's.
+func decodeShareHeader(b []byte) (shareEntry, wire.Decoder, error) {
+	d := wire.Decoder{B: b}
+	version := d.U8()
+	e := shareEntry{op: shareOp(d.U8()), group: d.Str()}
+	switch {
+	case d.Err != nil:
+		return shareEntry{}, d, fmt.Errorf("%w: %w", errShareEntry, d.Err)
+	case version != shareEntryVersion:
+		return shareEntry{}, d, fmt.Errorf("%w: version %d", errShareEntry, version)
+	}
+	return e, d, nil
 }
 
 // shareStates is the replicated state of the partition's share groups, by their ids.
@@ -104,7 +121,12 @@ func (m *machine) applyShare(raw raft.Entry) {
 		if s != nil { // else it was decided while the deletion was on its way
 			s.Apply(e.change)
 		}
+	case shareSnapshot:
+		// Where the entries before it were applied this changes nothing; where compaction removed them it makes up for them.
+		e.state.AdvanceStart(m.p.logStartOffset())
+		m.shares[e.group] = e.state
 	}
+	m.countShare(&e, len(raw.Payload))
 }
 
 // trimShares forgets what lies below the log start. The caller holds m.mu.

@@ -21,6 +21,10 @@ func (l *Leader) Start() Offset { return l.p.Start() }
 // End returns the end of the window as decided.
 func (l *Leader) End() Offset { return l.p.End() }
 
+// Partition returns a copy of the window as decided, at once: when all Changes so far are committed, and nothing else is, it is what is
+// replicated.
+func (l *Leader) Partition() *Partition { return l.p.Clone() }
+
 // Counts returns the counts of the window as decided.
 func (l *Leader) Counts() Counts { return l.p.Counts() }
 

@@ -38,6 +38,9 @@ func (p *Partition) End() Offset { return p.end }
 // Counts returns how many offsets of the window are in which state.
 func (p *Partition) Counts() Counts { return p.counts }
 
+// Size returns at least how many bytes AppendTo appends, at once.
+func (p *Partition) Size() int { return p.runs.Len() * runBytes }
+
 // Clone returns an independent copy, at once: the two share what neither has changed since.
 func (p *Partition) Clone() *Partition {
 	return &Partition{start: p.start, end: p.end, runs: p.runs.Clone(), counts: p.counts}

@@ -30,6 +30,7 @@ func TestRandomOperations(t *testing.T) {
 		"deliveries": total.deliveries, "redeliveries": total.redeliveries, "acknowledged": total.acknowledged,
 		"refused": total.refused, "failovers": total.failovers, "lost changes": total.lost, "given up": total.archiving,
 		"isolated": total.isolated, "held back": total.blocked, "delayed": total.delayed, "keys learned": total.learned,
+		"superseded": total.superseded,
 	} {
 		if n < seeds {
 			t.Errorf("%s: only %d in %d runs", name, n, seeds)
@@ -46,7 +47,7 @@ func FuzzOperations(f *testing.F) {
 
 // tally counts what happened.
 type tally struct {
-	deliveries, redeliveries, acknowledged, refused, failovers, lost, archiving, isolated, blocked, delayed, learned int
+	deliveries, redeliveries, acknowledged, refused, failovers, lost, archiving, isolated, blocked, delayed, learned, superseded int
 }
 
 func (t *tally) add(o tally) {
@@ -61,6 +62,7 @@ func (t *tally) add(o tally) {
 	t.blocked += o.blocked
 	t.delayed += o.delayed
 	t.learned += o.learned
+	t.superseded += o.superseded
 }
 
 func (w *world) run(steps int) {
@@ -99,9 +101,10 @@ var operations = []struct {
 	{"snapshot", 2, (*world).takeSnapshot},
 	{"restart", 1, (*world).restart},
 	{"policy", 2, (*world).changePolicy},
+	{"whole", 1, (*world).proposeWhole},
 }
 
-const operationWeights = 129
+const operationWeights = 130
 
 func (w *world) acquire() {
 	from, ok := w.leader.NextFetch(w.policy)

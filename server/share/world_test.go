@@ -34,20 +34,31 @@ type world struct {
 	since    []committedEntry // after the snapshot
 }
 
-// pending is a change that is not committed yet.
+// pending is a change, or the whole of what the leader knows, that is not committed yet.
 type pending struct {
 	encoded []byte
+	whole   bool
 	after   *model
 }
 
-// committedEntry is a change, or a move of the log's start, which every replica knows when it applies the change.
+// committedEntry is a change, a whole partition, or a move of the log's start, which every replica knows when it applies the others.
 type committedEntry struct {
 	encoded  []byte
+	whole    bool
 	logStart Offset
 }
 
 func (entry committedEntry) apply(p *Partition) {
 	if entry.encoded == nil {
+		p.AdvanceStart(entry.logStart)
+		return
+	}
+	if entry.whole {
+		whole, rest, err := Decode(entry.encoded)
+		if err != nil || len(rest) > 0 {
+			panic(fmt.Sprint(err, rest))
+		}
+		*p = *whole
 		p.AdvanceStart(entry.logStart)
 		return
 	}
@@ -172,7 +183,7 @@ func (w *world) propose(c Change) {
 	if err != nil || fmt.Sprint(decoded) != fmt.Sprint(c) {
 		w.failf("%+v comes back as %+v, %v", c, decoded, err)
 	}
-	if n := len(w.pending); n > 0 && w.one(3) { // it goes with the one before
+	if n := len(w.pending); n > 0 && !w.pending[n-1].whole && w.one(3) { // it goes with the one before
 		before, err := DecodeChange(w.pending[n-1].encoded)
 		both, ok := before.Then(c)
 		if err != nil || ok != (!before.Reset && !c.Reset) {
@@ -182,7 +193,17 @@ func (w *world) propose(c Change) {
 			w.pending, encoded = w.pending[:n-1], both.AppendTo(nil)
 		}
 	}
-	w.pending = append(w.pending, pending{encoded, w.model.clone()})
+	w.pending = append(w.pending, pending{encoded: encoded, after: w.model.clone()})
+}
+
+// proposeWhole hands all that the leader knows to replication.
+func (w *world) proposeWhole() {
+	p := w.leader.Partition()
+	encoded := p.AppendTo(nil)
+	if p.Size() > len(encoded) {
+		w.failf("%d bytes are said to be at least %d", len(encoded), p.Size())
+	}
+	w.pending = append(w.pending, pending{encoded: encoded, whole: true, after: w.model.clone()})
 }
 
 // commit applies some of what is pending.
@@ -192,8 +213,12 @@ func (w *world) commit() {
 		n = w.IntN(n + 1)
 	}
 	for _, p := range w.pending[:n] {
-		entry := committedEntry{encoded: p.encoded, logStart: w.appliedLogStart}
+		entry := committedEntry{encoded: p.encoded, whole: p.whole, logStart: w.appliedLogStart}
+		before := w.replicated.AppendTo(nil)
 		entry.apply(w.replicated)
+		if p.whole && !bytes.Equal(w.replicated.AppendTo(nil), before) {
+			w.failf("what the leader knew is not what the changes before it made")
+		}
 		w.committed = p.after
 		w.since = append(w.since, entry)
 	}
@@ -230,15 +255,25 @@ func (w *world) takeSnapshot() {
 	w.snapshot = w.snapshot[len("before"):]
 }
 
-// restart brings a replica back from its snapshot and what was committed since.
+// restart brings a replica back from its snapshot and what was committed since; of that, a compacted log has only the last whole
+// partition and what follows, and may have some of what was before.
 func (w *world) restart() {
 	p, rest, err := Decode(append(slices.Clip(w.snapshot), "rest"...))
 	if err != nil || string(rest) != "rest" {
 		w.failf("restore: %v, %q", err, rest)
 	}
-	for _, entry := range w.since {
-		entry.apply(p)
+	superseded := 0
+	for i, entry := range w.since {
+		if entry.whole {
+			superseded = i
+		}
 	}
+	for i, entry := range w.since {
+		if i >= superseded || w.one(3) {
+			entry.apply(p)
+		}
+	}
+	w.superseded += min(superseded, 1)
 	if !bytes.Equal(p.AppendTo(nil), w.replicated.AppendTo(nil)) {
 		w.failf("restored %v, was %v", slices.Collect(p.Runs(0)), slices.Collect(w.replicated.Runs(0)))
 	}
