@@ -33,8 +33,12 @@ func (l *Log) Dirty(limit Offset, lag time.Duration, now time.Time) (Dirty, erro
 	d := Dirty{To: cleaned, Oldest: batch.NoTimestamp}
 	for k := 0; k+1 < len(v.segments); k++ {
 		size, _, next := v.end(k)
-		if next <= cleaned {
+		switch {
+		case next <= cleaned && v.segments[k].base < cleaned:
 			d.CleanBytes += size
+			continue
+		case next <= cleaned: // internal batches only, behind what is compacted: in what comes next
+			d.Bytes += size
 			continue
 		}
 		if next > limit {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"balsa/log/batch"
 )
@@ -229,4 +230,50 @@ func TestCompactSharesForDeletion(t *testing.T) {
 		k.checkShares(k.l, dropTo)
 		record()
 	}
+}
+
+// TestDirtyCountsShares: entries about share groups that came while no record did are dirty, not clean, so that the next record has them
+// compacted.
+func TestDirtyCountsShares(t *testing.T) {
+	k := newKeyedLog(t, 5, newMem(t))
+	dirty := func() Dirty {
+		t.Helper()
+		d, err := k.l.Dirty(k.next, 0, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	seal := func() {
+		t.Helper()
+		if err := k.l.roll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k.append(k.batch(3, batch.BuildOptions{}), 1)
+	seal()
+	k.save()
+	k.compact(k.next, 0)
+	clean := dirty()
+	if clean.Bytes != 0 || clean.CleanBytes == 0 {
+		t.Fatalf("just compacted: %+v", clean)
+	}
+	for range 1000 {
+		k.share("+a1", 1)
+	}
+	k.share("=a"+k.shares["a"], 1)
+	if d := dirty(); d.To != k.next || d.CleanBytes != clean.CleanBytes || d.Bytes < 50_000 || d.Ratio() < 0.9 {
+		t.Fatalf("without a record: %+v, were %+v", d, clean)
+	}
+	k.append(k.batch(3, batch.BuildOptions{}), 1)
+	seal()
+	if d := dirty(); d.To != k.next || d.CleanBytes != clean.CleanBytes || d.Ratio() < 0.9 {
+		t.Fatalf("with one: %+v, were %+v", d, clean)
+	}
+	k.save()
+	k.compact(k.next, 0)
+	if got := sharesIn(t, k.l, 0); len(got) != 1 || k.l.Size() > 5000 {
+		t.Fatalf("%d entries are left, %d bytes", len(got), k.l.Size())
+	}
+	k.checkShares(k.l, 0)
 }
