@@ -39,6 +39,7 @@ type testNode struct {
 	plog     *log.Log
 	group    *Group
 	machine  *recorder
+	space    atomic.Uint32 // the Space of its disk
 }
 
 // recorder is a state machine that remembers what it applied.
@@ -172,6 +173,7 @@ func (n *testNode) startHost() {
 	}
 	host, err := NewHost(HostConfig{
 		Node: n.id, Dir: n.dir, Listener: n.listener, Logger: slog.New(slog.DiscardHandler), Timing: quick,
+		Space: func() Space { return Space(n.space.Load()) },
 		Dial: func(ctx context.Context, to NodeID) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", n.c.nodes[to-1].address)

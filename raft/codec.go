@@ -20,6 +20,8 @@ type appendHeader struct {
 	// batches says that the entries are stored record batches, byte for byte, in the order of the log; otherwise (the
 	// metadata group) they are encoded one by one.
 	batches bool
+	// reserve says that batches are to be taken although the follower's space is low, see Host.useReserve.
+	reserve bool
 }
 
 const appendHeaderLen = groupIDLen + 8 + 8 + 8 + 8 + 4 + 1
@@ -31,14 +33,28 @@ func (h appendHeader) appendTo(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, h.prevTerm)
 	b = binary.BigEndian.AppendUint64(b, h.commitIndex)
 	b = binary.BigEndian.AppendUint32(b, h.count)
-	return appendBool(b, h.batches)
+	var flags byte
+	if h.batches {
+		flags |= flagBatches
+	}
+	if h.reserve {
+		flags |= flagReserve
+	}
+	return append(b, flags)
 }
 
+const (
+	flagBatches = 1 << iota
+	flagReserve
+)
+
 func (r *reader) appendHeader() appendHeader {
-	return appendHeader{
+	h := appendHeader{
 		group: r.group(), term: r.u64(), prevIndex: r.u64(), prevTerm: r.u64(), commitIndex: r.u64(), count: r.u32(),
-		batches: r.bool(),
 	}
+	flags := r.u8()
+	h.batches, h.reserve = flags&flagBatches != 0, flags&flagReserve != 0
+	return h
 }
 
 // appendEntry encodes an entry of the metadata group.
@@ -75,7 +91,7 @@ func decodeAppend(from NodeID, body []byte) (GroupID, *hraft.AppendEntriesReques
 	}
 	for rest := logs; len(rest) > 0 && r.err == nil; {
 		if h.batches {
-			rest = rest[r.batch(rest, h.term):]
+			rest = rest[r.batch(rest, &h):]
 		} else {
 			r.entry(&rest[0])
 			rest = rest[1:]
@@ -93,9 +109,9 @@ func (r *reader) entry(l *hraft.Log) {
 	l.Extensions, l.Data = r.bytes(), r.bytes()
 }
 
-// batch takes one stored batch from a leader of the given term, the next of the entries of logs, and returns how many of them
+// batch takes one stored batch of a leader's request, the next of the entries of logs, and returns how many of them
 // it stands for. Its checksum is verified here: the last place before another disk takes it.
-func (r *reader) batch(logs []hraft.Log, term uint64) int {
+func (r *reader) batch(logs []hraft.Log, req *appendHeader) int {
 	l := &logs[0]
 	h, err := batch.ParseHeader(r.b)
 	if err != nil {
@@ -110,9 +126,9 @@ func (r *reader) batch(logs []hraft.Log, term uint64) int {
 		r.err = fmt.Errorf("%w: entry %d: checksum does not match", errFrame, l.Index)
 		return 0
 	}
-	if uint64(h.Epoch) > term {
+	if uint64(h.Epoch) > req.term {
 		// A replicator that outlived its leader's term read what a later leader wrote.
-		r.err = fmt.Errorf("%w: entry %d of term %d from a leader of term %d", errFrame, l.Index, h.Epoch, term)
+		r.err = fmt.Errorf("%w: entry %d of term %d from a leader of term %d", errFrame, l.Index, h.Epoch, req.term)
 		return 0
 	}
 	if h.Kind == batch.KindGap {
@@ -121,6 +137,9 @@ func (r *reader) batch(logs []hraft.Log, term uint64) int {
 	l.Term = uint64(h.Epoch)
 	if h.Kind == batch.KindData {
 		l.Type, l.Data, l.Extensions = hraft.LogCommand, b, stamped
+		if req.reserve {
+			l.Extensions = reserved
+		}
 		return 1
 	}
 	l.Type, l.Data, l.Extensions = unwrapInternal(b)

@@ -18,15 +18,17 @@ import (
 )
 
 // An entry of type LogCommand says in its Extensions what its Data is: nothing for a producer's batch that is yet to be
-// stamped, stamped for a batch that came from the leader as it is stored there, else the kind of an internal
+// stamped, stamped for a batch that came from the leader as it is stored there (reserved for one that the leader wants taken although space is
+// low), else the kind of an internal
 // batch whose payload Data is. Entries that compaction removed are of kind batch.KindGap, and have no Data but for the last
 // one of each gap: there it is the batch that stands for them, of which only the end counts.
 //
 // Behind the kind there may be the epoch in which the entry was decided, see Group.ProposeIn: in another one it is refused. What
 // the library was given to store must be stored, so an empty entry takes its place, and refused stands for its kind.
 var (
-	stamped = []byte{0xff}
-	refused = []byte{0xfe}
+	stamped  = []byte{0xff}
+	refused  = []byte{0xfe}
+	reserved = []byte{0xfd}
 )
 
 // decidedIn makes the Extensions of an entry that is for one epoch only.
@@ -52,8 +54,8 @@ func isRefused(extensions []byte) bool { return len(extensions) > 0 && extension
 type entryStore struct {
 	plog   *log.Log
 	logger *slog.Logger
-	failed func(error) // told about appends that failed
-	full   func() bool // whether what the leader sends must be refused for want of space
+	failed func(error)  // told about appends that failed
+	space  func() Space // of the disk
 	// inParallel says whether what is appended is this replica's own, as the leader, and is committed only with others' help: then it
 	// becomes durable while they get it.
 	inParallel func() bool
@@ -249,7 +251,7 @@ func (s *entryStore) checked(l *hraft.Log, next log.Offset) (batch.Batch, error)
 	if err != nil || b.IsInternal() || !isStamped(l) {
 		return b, err
 	}
-	if s.full() {
+	if space := s.space(); space == SpaceCritical || space > SpaceAmple && l.Extensions[0] != reserved[0] {
 		return nil, fmt.Errorf("append entry %d: too little space left: %w", l.Index, syscall.ENOSPC)
 	}
 	if h := b.Header(); h.BaseOffset != next || uint64(h.Epoch) != l.Term {
@@ -275,7 +277,9 @@ func gapFrom(l *hraft.Log, entries int64, next log.Offset) (batch.Batch, error) 
 }
 
 // isStamped says whether an entry is a producer's batch that came from the leader.
-func isStamped(l *hraft.Log) bool { return len(l.Extensions) > 0 && l.Extensions[0] == stamped[0] }
+func isStamped(l *hraft.Log) bool {
+	return len(l.Extensions) > 0 && (l.Extensions[0] == stamped[0] || l.Extensions[0] == reserved[0])
+}
 
 func toBatch(l *hraft.Log) (batch.Batch, error) {
 	switch l.Type {

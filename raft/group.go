@@ -275,7 +275,7 @@ func (g *Group) prepare(c GroupConfig) (*entryStore, error) {
 		}
 	}
 	store := &entryStore{
-		plog: c.Log, logger: g.logger, failed: g.appendFailed, full: g.host.diskFull,
+		plog: c.Log, logger: g.logger, failed: g.appendFailed, space: g.host.space,
 		inParallel: g.leadsOthers, parallel: newParallelSync(c.Log, g.appendFailed), appended: c.Appended,
 	}
 	g.state = &replicaState{plog: c.Log, store: store, machine: c.Machine, needPayload: c.NeedPayload}

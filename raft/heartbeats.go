@@ -20,7 +20,8 @@ type heartbeats struct {
 
 	// lastAnswer is when the peer last answered a frame of heartbeats, in Unix nanoseconds; 0 while the link is down.
 	lastAnswer atomic.Int64
-	draining   atomic.Bool // the peer said that it is stopping
+	draining   atomic.Bool   // the peer said that it is stopping
+	space      atomic.Uint32 // the Space that the peer said it has; see setSpace
 }
 
 // beat is one group's heartbeat on its way.
@@ -89,6 +90,7 @@ func (h *heartbeats) run(s *session, stop <-chan struct{}) {
 	h.lastAnswer.Store(time.Now().UnixNano())
 	defer h.lastAnswer.Store(0)
 	h.draining.Store(false)
+	defer h.setSpace(SpaceAmple)
 	ticker := time.NewTicker(beatInterval)
 	defer ticker.Stop()
 	var wg sync.WaitGroup
@@ -142,7 +144,9 @@ func (h *heartbeats) exchange(ctx context.Context, s *session, due []*beat) {
 	}
 	r := &reader{b: answer}
 	if err == nil {
-		h.draining.Store(r.bool())
+		status := r.nodeStatus()
+		h.draining.Store(status.draining)
+		h.setSpace(status.space)
 	}
 	for _, b := range due {
 		a := beatAnswer{err: err}

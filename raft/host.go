@@ -25,11 +25,10 @@ type HostConfig struct {
 	Listener net.Listener // for the other nodes; nil when there are none
 	// Dial connects to a node's peer listener.
 	Dial func(ctx context.Context, node NodeID) (net.Conn, error)
-	// DiskFull says that so little space is left that records of leaders must be refused; nil: never. Elections and
-	// memberships still have to fit.
-	DiskFull func() bool
-	Logger   *slog.Logger
-	Timing   Timing
+	// Space says how much may still be written to the disk; nil: everything. It is asked for each append, and must not block.
+	Space  func() Space
+	Logger *slog.Logger
+	Timing Timing
 }
 
 // Service answers Calls of other nodes.
@@ -42,7 +41,8 @@ type Host struct {
 	logger      *slog.Logger
 	timing      Timing
 	dial        func(ctx context.Context, node NodeID) (net.Conn, error)
-	diskFull    func() bool
+	space       func() Space
+	lowPeers    atomic.Int32 // peers that said that their space is not ample
 	incarnation uint64
 	draining    atomic.Bool
 	stable      *stableDB
@@ -76,12 +76,11 @@ func NewHost(c HostConfig) (*Host, error) {
 	}
 	h := &Host{
 		node: c.Node, logger: c.Logger, timing: c.Timing.withDefaults(), dial: c.Dial, stable: stable,
-		diskFull: c.DiskFull,
-		listener: c.Listener, groups: map[GroupID]*Group{}, opened: make(chan struct{}), peers: map[NodeID]*peer{},
+		space: c.Space, listener: c.Listener, groups: map[GroupID]*Group{}, opened: make(chan struct{}), peers: map[NodeID]*peer{},
 		services: map[uint8]Service{}, inbounds: map[net.Conn]struct{}{},
 	}
-	if h.diskFull == nil {
-		h.diskFull = func() bool { return false }
+	if h.space == nil {
+		h.space = func() Space { return SpaceAmple }
 	}
 	var nonce [8]byte
 	if _, err := rand.Read(nonce[:]); err != nil {

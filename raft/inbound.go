@@ -278,7 +278,7 @@ func (in *inbound) heartbeats(f frame) {
 		answers[i] = make(chan hraft.RPCResponse, 1)
 		g.trans.heartbeat(in.from, term, answers[i])
 	}
-	body := appendBool(make([]byte, 0, 1+n*(1+appendResponseLen)), in.host.draining.Load())
+	body := appendNodeStatus(make([]byte, 0, 1+n*(1+appendResponseLen)), in.host.status())
 	deadline := time.NewTimer(beatGrace)
 	defer deadline.Stop()
 	late := false

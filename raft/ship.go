@@ -17,6 +17,7 @@ func (t *groupTransport) sendEntries(s *session, n NodeID, req *hraft.AppendEntr
 	}
 	rest := req.Entries
 	for {
+		h.reserve = t.host.useReserve(t.group)
 		body, records, sent, err := t.chunk(&h, req.LeaderCommitIndex, rest)
 		if err != nil {
 			return err

@@ -49,30 +49,31 @@ var _ partition.DeadLetters = (*deadLetters)(nil)
 // that nobody can process would be in the way for good.
 func (l *deadLetters) WriteDeadLetters(
 	ctx context.Context, topic string, from cluster.TopicPartition, records []batch.Record,
-) error {
+) (written int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, deadLetterTimeout)
 	defer cancel()
 	t, err := l.topic(ctx, topic)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	to := cluster.TopicPartition{Topic: t.ID, Partition: from.Partition % int32(len(t.Partitions))}
-	for len(records) > 0 {
-		n := fitting(records)
-		err := l.write(ctx, to, records[:n])
-		for ; errors.Is(err, kerr.MessageTooLarge) && n > 1; err = l.write(ctx, to, records[:n]) {
+	for written < len(records) {
+		left := records[written:]
+		n := fitting(left)
+		err := l.write(ctx, to, left[:n])
+		for ; errors.Is(err, kerr.MessageTooLarge) && n > 1; err = l.write(ctx, to, left[:n]) {
 			n /= 2
 		}
 		if errors.Is(err, kerr.MessageTooLarge) {
 			l.logger.Warn("a dead letter is too large for its topic: written without its record", "topic", topic)
-			err = l.write(ctx, to, []batch.Record{truncated(records[0])})
+			err = l.write(ctx, to, []batch.Record{truncated(left[0])})
 		}
 		if err != nil {
-			return fmt.Errorf("write dead letters to %s-%d: %w", topic, to.Partition, err)
+			return written, fmt.Errorf("write dead letters to %s-%d: %w", topic, to.Partition, err)
 		}
-		records = records[n:]
+		written += n
 	}
-	return nil
+	return written, nil
 }
 
 // fitting is how many of the records go into one batch.
@@ -190,7 +191,7 @@ func (l *deadLetters) append(ctx context.Context, to cluster.TopicPartition, b b
 	if err != nil {
 		return err
 	}
-	a, err := p.Produce(b, nil)
+	a, err := p.ProduceDeadLetters(b)
 	if err != nil {
 		return err
 	}

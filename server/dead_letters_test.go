@@ -43,8 +43,8 @@ func TestDeadLettersOfASmallTopic(t *testing.T) {
 		records = append(records, batch.Record{Key: []byte(key), Value: make([]byte, 400)})
 	}
 	records[3].Value = make([]byte, 2*limit) // goes without its record
-	if err := l.WriteDeadLetters(t.Context(), "dead", cluster.TopicPartition{}, records); err != nil {
-		t.Fatal(err)
+	if n, err := l.WriteDeadLetters(t.Context(), "dead", cluster.TopicPartition{}, records); err != nil || n != len(records) {
+		t.Fatal(n, err)
 	}
 	want := []string{"a", "b", "c", "", "e"}
 	if len(got) != len(want) {

@@ -21,7 +21,7 @@ func (s *Server) openHost() error {
 	}
 	host, err := raft.NewHost(raft.HostConfig{
 		Node: s.node, Dir: s.config.DataDir, Listener: peers, Dial: s.dial, Logger: s.logger,
-		DiskFull: s.disk.full,
+		Space: s.disk.space,
 	})
 	if err != nil {
 		if peers != nil {

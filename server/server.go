@@ -162,7 +162,7 @@ func (s *Server) openReplicas(fs vfs.FS) error {
 	s.manager, err = partition.NewManager(partition.ManagerConfig{
 		Node: s.node, Dir: s.config.DataDir, FS: fs, Syncer: syncer, Host: s.host, Resolver: s.resolver,
 		Shards: s.coordinator, DeadLetters: letters, Logger: s.logger, Now: time.Now, RetentionCheck: s.config.RetentionCheck,
-		Rejoining: s.rejoining, DiskFull: s.disk.full, OnLeadership: s.leaders.changed,
+		Rejoining: s.rejoining, QueueSegmentBytes: s.disk.queueSegment(), OnLeadership: s.leaders.changed,
 	})
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ type Shards interface {
 	Detach(shard int32)
 }
 
-// ManagerConfig is what a Manager works with. All fields but OnLeadership are required.
+// ManagerConfig is what a Manager works with. All fields but QueueSegmentBytes and OnLeadership are required.
 type ManagerConfig struct {
 	Node           raft.NodeID
 	Dir            string // the data directory
@@ -46,8 +46,8 @@ type ManagerConfig struct {
 	// Rejoining says that this node starts with nothing in a cluster that may know it: it lost its data, or it is new. Every
 	// replica that is assigned to it joins its group, until Settle.
 	Rejoining bool
-	// DiskFull says that so little space is left that producing must stop: Raft's own entries still have to fit.
-	DiskFull func() bool
+	// QueueSegmentBytes bounds the segments of queues further than maxQueueSegmentBytes; 0: it does not.
+	QueueSegmentBytes int64
 	// OnLeadership is told about every leadership change of a local replica, in order per replica; it must not block.
 	OnLeadership func(raft.GroupID, raft.Leadership)
 }

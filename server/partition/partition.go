@@ -20,16 +20,16 @@ type Partition struct {
 	Topic string
 	ID    raft.GroupID
 
-	now      func() time.Time
-	diskFull func() bool
-	logger   *slog.Logger
-	image    func() *cluster.Image
-	resolver *cluster.Resolver
-	letters  DeadLetters
-	plog     *log.Log
-	group    atomic.Pointer[raft.Group]
-	machine  *machine
-	config   atomic.Pointer[cluster.TopicConfig]
+	now          func() time.Time
+	logger       *slog.Logger
+	image        func() *cluster.Image
+	resolver     *cluster.Resolver
+	letters      DeadLetters
+	plog         *log.Log
+	group        atomic.Pointer[raft.Group]
+	machine      *machine
+	config       atomic.Pointer[cluster.TopicConfig]
+	queueSegment int64 // most bytes of a segment while this is a queue
 	// recompress is nil when batches are stored as their producers compressed them. slots bounds how many batches are
 	// compressed again at once on this node.
 	recompress atomic.Pointer[batch.Recompressor]
@@ -116,5 +116,5 @@ func (p *Partition) SetConfig(c cluster.TopicConfig) {
 	if old == nil || old.Compression != c.Compression || old.CompressionLevel != c.CompressionLevel {
 		p.recompress.Store(recompressor(c))
 	}
-	p.plog.SetConfig(logConfig(c))
+	p.plog.SetConfig(logConfig(c, p.queueSegment))
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,6 +32,7 @@ type fixture struct {
 	image   *cluster.Image
 	mu      sync.Mutex
 	now     time.Time
+	space   atomic.Uint32 // the raft.Space of its disk
 }
 
 var topicID = cluster.TopicID{7}
@@ -66,7 +68,7 @@ func (f *fixture) start() {
 	c := config.Default()
 	c.CleanerThreads, c.CleanerBuffer, c.CleanerBackoff, c.ProducerIDExpiry = 1, 1<<20, time.Hour, time.Hour
 	host, err := raft.NewHost(raft.HostConfig{
-		Node: 1, Dir: f.dir, Logger: slog.New(slog.DiscardHandler),
+		Node: 1, Dir: f.dir, Logger: slog.New(slog.DiscardHandler), Space: func() raft.Space { return raft.Space(f.space.Load()) },
 	})
 	if err != nil {
 		f.t.Fatal(err)
@@ -74,8 +76,7 @@ func (f *fixture) start() {
 	f.host = host
 	f.manager, err = NewManager(ManagerConfig{
 		Node: 1, Dir: "data", FS: f.fs, Syncer: raft.NewSyncer(4), Host: host, Resolver: cluster.NewResolver(&c),
-		Logger: slog.New(slog.DiscardHandler), Now: f.clock, DiskFull: func() bool { return false },
-		RetentionCheck: time.Minute,
+		Logger: slog.New(slog.DiscardHandler), Now: f.clock, RetentionCheck: time.Minute,
 	})
 	if err != nil {
 		f.t.Fatal(err)

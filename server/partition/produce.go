@@ -40,10 +40,21 @@ type Produced struct {
 // coordinator said yes; others need none. Errors: NOT_LEADER_OR_FOLLOWER, CORRUPT_MESSAGE, INVALID_RECORD, MESSAGE_TOO_LARGE,
 // INVALID_TIMESTAMP, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, INVALID_TXN_STATE, KAFKA_STORAGE_ERROR.
 func (p *Partition) Produce(b batch.Batch, v *Verification) (*Append, error) {
-	if _, _, err := p.leader(-1); err != nil {
+	return p.produce(b, v, raft.SpaceAmple)
+}
+
+// ProduceDeadLetters is Produce for dead letters, which may be written while space is low: what they are of is not deleted before.
+func (p *Partition) ProduceDeadLetters(b batch.Batch) (*Append, error) {
+	return p.produce(b, nil, raft.SpaceLow)
+}
+
+// produce is Produce with the least space that this may be written into.
+func (p *Partition) produce(b batch.Batch, v *Verification, least raft.Space) (*Append, error) {
+	g, _, err := p.leader(-1)
+	if err != nil {
 		return nil, err // before spending time on the records
 	}
-	if p.diskFull() {
+	if g.Space() > least {
 		return nil, fmt.Errorf("%w: disk full", kerr.KafkaStorageError)
 	}
 	b, h, err := p.validate(b)

@@ -43,7 +43,7 @@ func (m *Manager) open(id raft.GroupID, t *cluster.Topic) (*replica, error) {
 	var topic cluster.TopicConfig
 	if t.ID != cluster.CoordinatorTopic {
 		topic = m.Resolver.TopicConfig(m.image.Load(), t)
-		config = logConfig(topic)
+		config = logConfig(topic, m.queueSegment())
 	}
 	plog, checkpoint, err := log.Open(r.dir, log.Options{FS: m.FS, Syncer: m.Syncer, Config: config, Now: m.Now, Memory: m.reads})
 	if err != nil {
@@ -89,7 +89,7 @@ func (m *Manager) start(r *replica, t *cluster.Topic, config cluster.TopicConfig
 
 func (m *Manager) newPartition(r *replica, t *cluster.Topic, config cluster.TopicConfig) *Partition {
 	p := &Partition{
-		Topic: t.Name, ID: r.id, now: m.Now, diskFull: m.DiskFull,
+		Topic: t.Name, ID: r.id, now: m.Now, queueSegment: m.queueSegment(),
 		plog: r.plog, verifying: map[int64]*Verification{}, decisionApplied: m.cleaner.noticed, slots: m.slots,
 		logger: m.Logger, image: m.image.Load, resolver: m.Resolver, letters: m.DeadLetters,
 		shares: shareGroups{groups: map[string]*shareGroup{}},

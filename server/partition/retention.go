@@ -9,15 +9,15 @@ import (
 	"balsa/server/cluster"
 )
 
-// logConfig is the part of a topic's configuration that its log needs.
-func logConfig(c cluster.TopicConfig) log.Config {
+// logConfig is the part of a topic's configuration that its log needs. A queue's segments have at most queueSegment bytes.
+func logConfig(c cluster.TopicConfig, queueSegment int64) log.Config {
 	age := milliseconds(c.SegmentMs)
 	if c.CleanupCompact {
 		age = min(age, milliseconds(c.MaxCompactionLagMs)) // what is in the active segment is not compacted
 	}
 	bytes := c.SegmentBytes
 	if c.CleanupAck {
-		bytes = min(bytes, maxQueueSegmentBytes)
+		bytes = min(bytes, queueSegment)
 	}
 	return log.Config{
 		SegmentBytes:       bytes,

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"balsa/log"
+	"balsa/raft"
 	"balsa/server/share"
 )
 
@@ -55,7 +56,7 @@ const (
 )
 
 // ShareAcquire gives a member records that nobody else has: they are acquired until the lock duration ends, unless they are
-// acknowledged before. It returns nil when there are none now. It reads, but does not wait for the disk or other nodes. Errors:
+// acknowledged before. It returns nil when there are none now, and while the disk is too full to take note of deliveries. It reads, but does not wait for the disk or other nodes. Errors:
 // NOT_LEADER_OR_FOLLOWER, GROUP_ID_NOT_FOUND for a group without state here, KAFKA_STORAGE_ERROR.
 func (p *Partition) ShareAcquire(a ShareAcquire) (*ShareAcquiring, error) {
 	p.shares.mu.Lock()
@@ -63,6 +64,9 @@ func (p *Partition) ShareAcquire(a ShareAcquire) (*ShareAcquiring, error) {
 	p.shares.mu.Unlock()
 	if err != nil {
 		return nil, err
+	}
+	if raftGroup := p.group.Load(); raftGroup.Space() == raft.SpaceCritical {
+		return nil, nil
 	}
 	g.acquiring.Lock()
 	defer g.acquiring.Unlock()

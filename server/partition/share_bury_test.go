@@ -2,6 +2,7 @@ package partition
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,18 +21,22 @@ type countingBox struct {
 	mu     sync.Mutex
 	sizes  []int
 	values []string
+	most   int // how many are taken at once, before an attempt fails; 0: all
 }
 
-func (l *countingBox) WriteDeadLetters(_ context.Context, _ string, _ cluster.TopicPartition, rs []batch.Record) error {
+func (l *countingBox) WriteDeadLetters(_ context.Context, _ string, _ cluster.TopicPartition, rs []batch.Record) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	size := 0
-	for _, r := range rs {
+	for i, r := range rs {
+		if l.most > 0 && i == l.most {
+			return i, errors.New("no more for now")
+		}
 		size += len(r.Value)
 		l.values = append(l.values, string(r.Value[:1])+fmt.Sprint(len(r.Value)))
 	}
 	l.sizes = append(l.sizes, size)
-	return nil
+	return len(rs), nil
 }
 
 // What is written at once is bounded in bytes: it has to succeed in one attempt, and to fit into memory.
@@ -60,6 +65,27 @@ func TestShareLargeDeadLetters(t *testing.T) {
 	if len(box.values) != n || slices.Max(box.sizes) > deadLetterBytes+size {
 		t.Errorf("%d letters of %d, in attempts of %v bytes", len(box.values), n, box.sizes)
 	}
+}
+
+// What was written before an attempt failed is not written again.
+func TestShareDeadLettersInPart(t *testing.T) {
+	box := &countingBox{most: 2}
+	f := newQueue(t, nil, map[string]string{"errors.deadletterqueue.topic.name": "dead"})
+	f.partition().letters = box
+	f.enqueue(value("a"), value("b"), value("c"), value("d"), value("e"))
+	f.receive("m", 5)
+	f.must(f.acknowledge("m", share.Accept, 1, 1))
+	c, err := f.partition().ShareAcknowledge(ShareAcknowledge{
+		Group: group, Member: "m", Acks: []share.Ack{
+			{First: 0, Last: 0, Types: []share.AckType{share.Reject}}, {First: 2, Last: 4, Types: []share.AckType{share.Reject}},
+		},
+	})
+	f.must(err)
+	f.must(c.Wait(t.Context()))
+	f.wantStart(5)
+	box.mu.Lock()
+	defer box.mu.Unlock()
+	f.want("dead letters", box.values, "a1", "c1", "d1", "e1")
 }
 
 // A group that reads what is committed has no dead letters of what is not.

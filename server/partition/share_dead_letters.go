@@ -35,9 +35,9 @@ const (
 
 // DeadLetters writes dead letters to a topic, wherever its partitions' leaders are.
 type DeadLetters interface {
-	// WriteDeadLetters returns when the records are committed. from says where they come from, so that those of one partition stay in
-	// order.
-	WriteDeadLetters(ctx context.Context, topic string, from cluster.TopicPartition, records []batch.Record) error
+	// WriteDeadLetters returns when the records are committed, or with an error and how many of the first are. from says where they
+	// come from, so that those of one partition stay in order.
+	WriteDeadLetters(ctx context.Context, topic string, from cluster.TopicPartition, records []batch.Record) (written int, err error)
 }
 
 // bury starts to write dead letters, if any are due and nobody does. The caller holds p.shares.mu.
@@ -60,7 +60,10 @@ func (p *Partition) buryAll(g *shareGroup) {
 		w := burial{p: p, group: g.id, config: config}
 		runs, err := w.records(runs)
 		if err == nil && len(w.letters) > 0 && config.DeadLetterTopic != "" {
-			err = p.letters.WriteDeadLetters(p.life, config.DeadLetterTopic, p.TopicPartition(), w.letters)
+			var written int
+			if written, err = p.letters.WriteDeadLetters(p.life, config.DeadLetterTopic, p.TopicPartition(), w.letters); err != nil {
+				p.buried(g, w.before(runs, written)) // not to be written again
+			}
 		}
 		if err != nil {
 			p.logger.Warn("dead letters cannot be written yet", "group", g.id, "topic", p.Topic, "partition", p.ID.Partition,
@@ -104,6 +107,9 @@ func (p *Partition) toBury(g *shareGroup) (runs []share.Run, config cluster.Shar
 
 // buried archives records whose dead letters are written.
 func (p *Partition) buried(g *shareGroup, runs []share.Run) {
+	if len(runs) == 0 {
+		return
+	}
 	s := &p.shares
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,7 +128,23 @@ type burial struct {
 	group   string
 	config  cluster.ShareConfig
 	letters []batch.Record
-	bytes   int // of letters
+	offsets []log.Offset // of the records that letters are of
+	bytes   int          // of letters
+}
+
+// before returns the part of runs to which the first letters belong.
+func (w *burial) before(runs []share.Run, letters int) []share.Run {
+	if letters == 0 {
+		return nil
+	}
+	last := w.offsets[letters-1]
+	for i := range runs {
+		if runs[i].Last >= last {
+			runs[i].Last = last
+			return runs[:i+1]
+		}
+	}
+	return runs
 }
 
 // full says whether these letters should be written before there are more.
@@ -199,7 +221,8 @@ func (w *burial) batch(b batch.Batch, run *share.Run, at log.Offset) (next log.O
 			continue
 		}
 		letter := w.p.deadLetter(&rec, run, w.group, w.config.DeadLetterCopies)
-		w.letters, w.bytes = append(w.letters, letter), w.bytes+letterSize(&letter)
+		w.letters, w.offsets = append(w.letters, letter), append(w.offsets, rec.Offset)
+		w.bytes += letterSize(&letter)
 		if w.full() {
 			return rec.Offset + 1, nil
 		}

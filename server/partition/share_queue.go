@@ -13,6 +13,13 @@ import (
 // maxQueueSegmentBytes bounds the segments of a queue: space is given back in whole segments.
 const maxQueueSegmentBytes = 64 << 20
 
+func (m *Manager) queueSegment() int64 {
+	if m.QueueSegmentBytes > 0 {
+		return min(m.QueueSegmentBytes, maxQueueSegmentBytes)
+	}
+	return maxQueueSegmentBytes
+}
+
 // NothingNeeded is the floor of a partition that no consumer group reads.
 const NothingNeeded = log.Offset(math.MaxInt64)
 

@@ -273,13 +273,13 @@ type letterBox struct {
 	c    chan struct{}
 }
 
-func (l *letterBox) WriteDeadLetters(_ context.Context, topic string, _ cluster.TopicPartition, rs []batch.Record) error {
+func (l *letterBox) WriteDeadLetters(_ context.Context, topic string, _ cluster.TopicPartition, rs []batch.Record) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fail != nil {
 		err := l.fail
 		l.fail = nil
-		return err
+		return 0, err
 	}
 	for _, r := range rs {
 		line := topic + " " + string(r.Value)
@@ -291,7 +291,7 @@ func (l *letterBox) WriteDeadLetters(_ context.Context, topic string, _ cluster.
 		l.got = append(l.got, line)
 		l.c <- struct{}{}
 	}
-	return nil
+	return len(rs), nil
 }
 
 func TestShareDeadLetters(t *testing.T) {
