@@ -14,6 +14,13 @@ func (l *Log) TrimPrefix(to Offset, keepAfter Index) (int64, error) {
 	return freed, l.deleteDoomed()
 }
 
+// Trimmable says whether TrimPrefix could delete anything, once the checkpoint covers it.
+func (l *Log) Trimmable(to Offset) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return len(l.segments) > 1 && l.segments[0].base < to && l.segments[1].base <= to
+}
+
 // publishTrim takes the segments out of the log, before their files go. The caller holds adminMu.
 func (l *Log) publishTrim(to Offset, keepAfter Index) (freed int64) {
 	l.mu.Lock()

@@ -46,11 +46,22 @@ func (g *Group) checkpointDue(now time.Time) bool {
 	if log.Index(g.state.store.applied.Load()) == c.index {
 		return false
 	}
+	if g.plog.Trimmable(log.Offset(c.trimTo.Load())) && now.Sub(c.at) > g.trimAge() {
+		return true
+	}
 	grown := g.plog.Size() - c.size
 	if grown < checkpointRatio*c.stateSize {
 		return now.Sub(c.at) > 10*checkpointAge
 	}
 	return grown > checkpointBytes || now.Sub(c.at) > checkpointAge
+}
+
+// trimAge is how long after a checkpoint the next one may come because it would give space back.
+func (g *Group) trimAge() time.Duration {
+	if g.host.space() > SpaceAmple {
+		return checkpointAge / 5
+	}
+	return checkpointAge
 }
 
 // Checkpoint saves the position now, and deletes what it makes deletable.
@@ -79,6 +90,7 @@ func (g *Group) Checkpoint() error {
 		if _, err := g.plog.TrimPrefix(to, p.index); err != nil {
 			return fmt.Errorf("trim %s: %w", g.id, err)
 		}
+		c.size = g.plog.Size()
 	}
 	return nil
 }

@@ -44,3 +44,38 @@ func TestLogStartMovesDuringCheckpoint(t *testing.T) {
 		panic("the state machine and the checkpoint wait for each other") // nothing of this group ends any more
 	}
 }
+
+// What is below the log start is deleted soon, also from a log that does not grow, and with a state that is large beside it.
+func TestCheckpointFreesSpace(t *testing.T) {
+	conf := everyAppend
+	conf.SegmentBytes = 200
+	c := newTestCluster(t, 1, conf)
+	c.write("a", 10)
+	n := c.nodes[0]
+	g := n.group
+	if err := g.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	c.write("b", 1)
+	g.checkpoint.mu.Lock()
+	g.checkpoint.stateSize = 1 << 20
+	g.checkpoint.mu.Unlock()
+	now := time.Now()
+	if g.checkpointDue(now.Add(checkpointAge + time.Second)) {
+		t.Error("a large state is saved although next to nothing happened")
+	}
+	g.SetLogStart(8)
+	if g.checkpointDue(now) || !g.checkpointDue(now.Add(checkpointAge+time.Second)) {
+		t.Error("what is below the log start is not deleted in time")
+	}
+	n.space.Store(uint32(SpaceLow))
+	if !g.checkpointDue(now.Add(2 * time.Second)) {
+		t.Error("it is deleted no sooner when the disk is full")
+	}
+	if err := g.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	if first := n.plog.FirstOffset(); first == 0 || g.checkpointDue(now.Add(checkpointAge+time.Second)) {
+		t.Errorf("after a checkpoint the log begins at offset %d", first)
+	}
+}
