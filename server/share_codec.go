@@ -9,6 +9,7 @@ import (
 	"balsa/internal/wire"
 	"balsa/server/cluster"
 	"balsa/server/coordinator"
+	"balsa/server/share"
 )
 
 // shareStatesService is the number under which brokers ask each other about share partitions.
@@ -27,14 +28,15 @@ const (
 type shareRequest struct {
 	op     shareOp
 	group  string
+	epoch  share.Epoch              // zero with shareDescribe
 	starts []coordinator.ShareStart // their offsets count for shareAlter only
 }
 
-// A request is: version 1, operation, group, the number of partitions, then for each topic id, partition, offset. Its answer is:
-// version 1, the number of partitions, then for each error code, start, leader epoch, lag, records in flight, delayed, and about to
+// A request is: version 2, operation, group, epoch, the number of partitions, then for each topic id, partition, offset. Its answer is:
+// version 2, the number of partitions, then for each error code, start, leader epoch, lag, records in flight, delayed, and about to
 // be dead letters. Numbers are varints.
 const (
-	shareVersion    = 1
+	shareVersion    = 2
 	shareStartBytes = 16 + 2
 	shareStateBytes = 7
 )
@@ -46,6 +48,7 @@ func encodeShareRequest(req shareRequest) []byte {
 	e.U8(shareVersion)
 	e.U8(byte(req.op))
 	e.Str(req.group)
+	req.epoch.AppendTo(&e)
 	e.Uvarint(uint64(len(req.starts)))
 	for _, s := range req.starts {
 		e.ID(s.Topic)
@@ -60,7 +63,7 @@ func decodeShareRequest(b []byte) (shareRequest, error) {
 	if v := d.U8(); d.Err == nil && v != shareVersion {
 		return shareRequest{}, fmt.Errorf("%w: version %d", errShareStates, v)
 	}
-	req := shareRequest{op: shareOp(d.U8()), group: d.Str()}
+	req := shareRequest{op: shareOp(d.U8()), group: d.Str(), epoch: share.DecodeEpoch(&d)}
 	if d.Err == nil && (req.op < shareInitialize || req.op > shareDescribe) {
 		return shareRequest{}, fmt.Errorf("%w: operation %d", errShareStates, req.op)
 	}

@@ -15,6 +15,7 @@ import (
 	"balsa/server/cluster"
 	"balsa/server/coordinator"
 	"balsa/server/partition"
+	"balsa/server/share"
 )
 
 const (
@@ -36,13 +37,17 @@ type shareStates struct {
 var _ coordinator.ShareStates = (*shareStates)(nil)
 
 // Initialize implements coordinator.ShareStates.
-func (s *shareStates) Initialize(ctx context.Context, group string, partitions []cluster.TopicPartition) []error {
-	return shareErrors(s.follow(ctx, shareRequest{op: shareInitialize, group: group, starts: withoutStart(partitions)}))
+func (s *shareStates) Initialize(
+	ctx context.Context, group string, epoch share.Epoch, partitions []cluster.TopicPartition,
+) []error {
+	return shareErrors(s.follow(ctx, shareRequest{op: shareInitialize, group: group, epoch: epoch, starts: withoutStart(partitions)}))
 }
 
 // Delete implements coordinator.ShareStates.
-func (s *shareStates) Delete(ctx context.Context, group string, partitions []cluster.TopicPartition) []error {
-	errs := shareErrors(s.follow(ctx, shareRequest{op: shareDelete, group: group, starts: withoutStart(partitions)}))
+func (s *shareStates) Delete(
+	ctx context.Context, group string, epoch share.Epoch, partitions []cluster.TopicPartition,
+) []error {
+	errs := shareErrors(s.follow(ctx, shareRequest{op: shareDelete, group: group, epoch: epoch, starts: withoutStart(partitions)}))
 	for i, err := range errs {
 		if errors.Is(err, kerr.UnknownTopicOrPartition) {
 			errs[i] = nil
@@ -52,8 +57,10 @@ func (s *shareStates) Delete(ctx context.Context, group string, partitions []clu
 }
 
 // Alter implements coordinator.ShareStates.
-func (s *shareStates) Alter(ctx context.Context, group string, starts []coordinator.ShareStart) []error {
-	return shareErrors(s.follow(ctx, shareRequest{op: shareAlter, group: group, starts: starts}))
+func (s *shareStates) Alter(
+	ctx context.Context, group string, epoch share.Epoch, starts []coordinator.ShareStart,
+) []error {
+	return shareErrors(s.follow(ctx, shareRequest{op: shareAlter, group: group, epoch: epoch, starts: starts}))
 }
 
 // Describe implements coordinator.ShareStates.
@@ -140,7 +147,7 @@ func (s *shareStates) ask(ctx context.Context, req shareRequest, which []int, st
 	var wg sync.WaitGroup
 	for node, indexes := range byNode {
 		wg.Go(func() {
-			part := shareRequest{op: req.op, group: req.group}
+			part := shareRequest{op: req.op, group: req.group, epoch: req.epoch}
 			for _, i := range indexes {
 				part.starts = append(part.starts, req.starts[i])
 			}
@@ -194,22 +201,22 @@ func (s *shareStates) do(ctx context.Context, req shareRequest) []coordinator.Sh
 			states[i].Err = err
 			continue
 		}
-		wg.Go(func() { states[i] = doShare(ctx, p, req.op, req.group, log.Offset(start.Offset)) })
+		wg.Go(func() { states[i] = doShare(ctx, p, &req, log.Offset(start.Offset)) })
 	}
 	wg.Wait()
 	return states
 }
 
-func doShare(ctx context.Context, p *partition.Partition, op shareOp, group string, start log.Offset) coordinator.ShareState {
-	switch op {
+func doShare(ctx context.Context, p *partition.Partition, req *shareRequest, start log.Offset) coordinator.ShareState {
+	switch req.op {
 	case shareInitialize:
-		return coordinator.ShareState{Err: p.ShareInitialize(ctx, group)}
+		return coordinator.ShareState{Err: p.ShareInitialize(ctx, req.group, req.epoch)}
 	case shareDelete:
-		return coordinator.ShareState{Err: p.ShareDelete(ctx, group)}
+		return coordinator.ShareState{Err: p.ShareDelete(ctx, req.group, req.epoch)}
 	case shareAlter:
-		return coordinator.ShareState{Err: p.ShareReset(ctx, group, start)}
+		return coordinator.ShareState{Err: p.ShareReset(ctx, req.group, req.epoch, start)}
 	default: // shareDescribe: decodeShareRequest lets nothing else pass
-		found, err := p.ShareState(group)
+		found, err := p.ShareState(req.group)
 		return coordinator.ShareState{
 			Start: int64(found.Start), LeaderEpoch: int32(found.Epoch), Lag: found.Lag,
 			InFlight: found.InFlight, Delayed: found.Delayed, DeadLettering: found.DeadLettering, Err: err,

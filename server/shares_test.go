@@ -10,10 +10,11 @@ import (
 	"balsa/log/batch"
 	"balsa/server/cluster"
 	"balsa/server/coordinator"
+	"balsa/server/share"
 )
 
 func TestShareCodec(t *testing.T) {
-	req := shareRequest{op: shareAlter, group: "g", starts: []coordinator.ShareStart{
+	req := shareRequest{op: shareAlter, group: "g", epoch: share.Epoch{Shard: 7, Term: 2, Number: 300}, starts: []coordinator.ShareStart{
 		{TopicPartition: cluster.TopicPartition{Topic: cluster.TopicID{1}, Partition: 2}, Offset: -1},
 		{TopicPartition: cluster.TopicPartition{Topic: cluster.TopicID{3}}, Offset: 1 << 40},
 	}}

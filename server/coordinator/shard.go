@@ -43,7 +43,9 @@ type shard struct {
 	closed     bool
 	shareTasks []*group.ShareTask // that leader asked for, and nobody is at yet
 	sharing    int                // tasks that somebody is at
-	sharers    sync.WaitGroup     // who is at them
+	// shareRequests counts them, for their share.Epoch. Within a term of Raft there is one process, so it never falls.
+	shareRequests int64
+	sharers       sync.WaitGroup // who is at them
 }
 
 var _ raft.StateMachine = (*shard)(nil)

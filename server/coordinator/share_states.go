@@ -4,21 +4,23 @@ import (
 	"context"
 
 	"balsa/server/cluster"
+	"balsa/server/share"
 )
 
 // ShareStates reaches the share partitions of groups, which are kept by the leaders of the topics' partitions, on whatever
 // node those are. The methods block until each partition has answered or ctx ends, and may be called concurrently. They
 // return one result a partition, in the order of what was asked. An error wraps a *kerr.Error, which clients are told, or is ctx's;
 // UNKNOWN_TOPIC_OR_PARTITION and UNKNOWN_TOPIC_ID mean that the partition is gone for good. All changes are idempotent, and durable
-// when they are answered without error. What has failed is asked for again, so nothing of it may take effect much later.
+// when they are answered without error. What has failed is asked for again. epoch orders the changes: one that arrives after a later one
+// about the group has no effect, and is answered FENCED_STATE_EPOCH.
 type ShareStates interface {
 	// Initialize gives a group a share partition where it has none, which starts as share.auto.offset.reset of the group says.
-	Initialize(ctx context.Context, group string, partitions []cluster.TopicPartition) []error
+	Initialize(ctx context.Context, group string, epoch share.Epoch, partitions []cluster.TopicPartition) []error
 	// Delete takes a group's share partitions away. One that is not there is no error, nor is a partition that is gone.
-	Delete(ctx context.Context, group string, partitions []cluster.TopicPartition) []error
+	Delete(ctx context.Context, group string, epoch share.Epoch, partitions []cluster.TopicPartition) []error
 	// Alter sets where a group's share partitions start, with everything forgotten that the group knew of them. One that is not there
 	// is made.
-	Alter(ctx context.Context, group string, starts []ShareStart) []error
+	Alter(ctx context.Context, group string, epoch share.Epoch, starts []ShareStart) []error
 	// Describe returns where a group's share partitions are.
 	Describe(ctx context.Context, group string, partitions []cluster.TopicPartition) []ShareState
 }

@@ -16,26 +16,32 @@ import (
 	"balsa/raft"
 	"balsa/server/cluster"
 	"balsa/server/group"
+	"balsa/server/share"
 )
 
 // fakeShares is the partitions' leaders, all of them.
 type fakeShares struct {
 	mu      sync.Mutex
 	starts  map[string]map[cluster.TopicPartition]int64
-	silent  bool  // nobody answers
-	err     error // what everything comes to; nil: it is done
-	working int   // calls under way
-	most    int   // how many there were at once
+	silent  bool          // nobody answers
+	err     error         // what everything comes to; nil: it is done
+	working int           // calls under way
+	epochs  []share.Epoch // of changes, in the order in which they came
+	fenced  int64         // the number of a request that comes late
+	most    int           // how many there were at once
 }
 
 func newFakeShares() *fakeShares {
-	return &fakeShares{starts: map[string]map[cluster.TopicPartition]int64{}}
+	return &fakeShares{starts: map[string]map[cluster.TopicPartition]int64{}, fenced: -1}
 }
 
 // do does something for each partition, after a while.
-func (f *fakeShares) do(ctx context.Context, group string, n int, one func(starts map[cluster.TopicPartition]int64, i int) error) []error {
+func (f *fakeShares) do(ctx context.Context, group string, epoch share.Epoch, n int, one func(starts map[cluster.TopicPartition]int64, i int) error) []error {
 	f.mu.Lock()
 	f.working++
+	if epoch != (share.Epoch{}) {
+		f.epochs = append(f.epochs, epoch)
+	}
 	f.most = max(f.most, f.working)
 	silent := f.silent
 	f.mu.Unlock()
@@ -54,7 +60,10 @@ func (f *fakeShares) do(ctx context.Context, group string, n int, one func(start
 	}
 	errs := make([]error, n)
 	for i := range errs {
-		if errs[i] = errors.Join(err, f.err); errs[i] == nil {
+		if errs[i] = errors.Join(err, f.err); epoch.Number == f.fenced {
+			errs[i] = kerr.FencedStateEpoch
+		}
+		if errs[i] == nil {
 			errs[i] = one(f.starts[group], i)
 		}
 	}
@@ -74,8 +83,8 @@ func (f *fakeShares) see(look func(f *fakeShares)) {
 	look(f)
 }
 
-func (f *fakeShares) Initialize(ctx context.Context, group string, partitions []cluster.TopicPartition) []error {
-	return f.do(ctx, group, len(partitions), func(starts map[cluster.TopicPartition]int64, i int) error {
+func (f *fakeShares) Initialize(ctx context.Context, group string, epoch share.Epoch, partitions []cluster.TopicPartition) []error {
+	return f.do(ctx, group, epoch, len(partitions), func(starts map[cluster.TopicPartition]int64, i int) error {
 		if _, there := starts[partitions[i]]; !there {
 			starts[partitions[i]] = 0
 		}
@@ -83,15 +92,15 @@ func (f *fakeShares) Initialize(ctx context.Context, group string, partitions []
 	})
 }
 
-func (f *fakeShares) Delete(ctx context.Context, group string, partitions []cluster.TopicPartition) []error {
-	return f.do(ctx, group, len(partitions), func(starts map[cluster.TopicPartition]int64, i int) error {
+func (f *fakeShares) Delete(ctx context.Context, group string, epoch share.Epoch, partitions []cluster.TopicPartition) []error {
+	return f.do(ctx, group, epoch, len(partitions), func(starts map[cluster.TopicPartition]int64, i int) error {
 		delete(starts, partitions[i])
 		return nil
 	})
 }
 
-func (f *fakeShares) Alter(ctx context.Context, group string, starts []ShareStart) []error {
-	return f.do(ctx, group, len(starts), func(all map[cluster.TopicPartition]int64, i int) error {
+func (f *fakeShares) Alter(ctx context.Context, group string, epoch share.Epoch, starts []ShareStart) []error {
+	return f.do(ctx, group, epoch, len(starts), func(all map[cluster.TopicPartition]int64, i int) error {
 		all[starts[i].TopicPartition] = starts[i].Offset
 		return nil
 	})
@@ -99,7 +108,7 @@ func (f *fakeShares) Alter(ctx context.Context, group string, starts []ShareStar
 
 func (f *fakeShares) Describe(ctx context.Context, group string, partitions []cluster.TopicPartition) []ShareState {
 	states := make([]ShareState, len(partitions))
-	errs := f.do(ctx, group, len(partitions), func(starts map[cluster.TopicPartition]int64, i int) error {
+	errs := f.do(ctx, group, share.Epoch{}, len(partitions), func(starts map[cluster.TopicPartition]int64, i int) error {
 		states[i] = ShareState{Start: -1}
 		if start, there := starts[partitions[i]]; there {
 			states[i] = ShareState{Start: start, LeaderEpoch: 3, Lag: 10, InFlight: 4, Delayed: 2, DeadLettering: 1}
@@ -167,6 +176,30 @@ func deleteShareRequest(id string) *kmsg.DeleteShareGroupOffsetsRequest {
 	t.Topic = "t"
 	req.Topics = append(req.Topics, t)
 	return req
+}
+
+// Requests about share partitions have rising epochs, whoever coordinates; one that another group's overtook is made again.
+func TestShareEpochs(t *testing.T) {
+	in(t, 3, 1, func(t *testing.T, c *testCluster) {
+		c.shares.see(func(f *fakeShares) { f.fenced = 1 })
+		began := time.Now()
+		c.joinShare(1, "g", "m")
+		if took := time.Since(began); took > 900*time.Millisecond {
+			t.Errorf("joined after %v", took)
+		}
+		c.shards[0].elect(2, true)
+		c.joinShare(2, "h", "m")
+		c.shares.see(func(f *fakeShares) {
+			for i, e := range f.epochs {
+				if i > 0 && !f.epochs[i-1].Before(e) {
+					t.Errorf("epoch %v comes after %v", e, f.epochs[i-1])
+				}
+			}
+			if n := len(f.epochs); n < 3 || f.epochs[0].Term == f.epochs[n-1].Term {
+				t.Errorf("epochs %v", f.epochs)
+			}
+		})
+	})
 }
 
 func TestShareGroup(t *testing.T) {

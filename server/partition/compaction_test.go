@@ -343,7 +343,7 @@ func TestMachineRestoresVersion2(t *testing.T) {
 		t.Fatalf("%+v, %v", m.compaction, err)
 	}
 	end := len(state) - len(m.producers.appendTo(nil))
-	at := end - len(m.shares.appendTo(nil)) - len(m.compaction.appendTo(nil))
+	at := end - len(m.shares.appendTo(nil)) - len(m.shareFloors.appendTo(nil)) - len(m.compaction.appendTo(nil))
 	old := append([]byte{2}, state[1:at]...)
 	old = append(old, state[end:]...)
 	if err := m.Restore(old); err != nil || m.compaction != (compaction{}) || m.p.highWatermark() != 2 {

@@ -26,6 +26,8 @@ type machine struct {
 	// updates is how many bytes of entries about each share group were applied here since the last one that replaced its state. It is
 	// no part of the state: a restart forgets it.
 	updates map[string]int64
+	// shareFloors is what coordinators deleted last.
+	shareFloors shareFloors
 	// covered is used while a follower takes the entries that a shipped state covers: where the transactions among them
 	// began that have no marker among them yet, by producer id. Nil otherwise.
 	covered map[int64]log.Offset
@@ -34,7 +36,10 @@ type machine struct {
 }
 
 func newMachine(p *Partition) *machine {
-	return &machine{p: p, producers: newProducerTable(), ahead: map[int64][]*Append{}, shares: shareStates{}, updates: map[string]int64{}}
+	return &machine{
+		p: p, producers: newProducerTable(), ahead: map[int64][]*Append{}, shares: shareStates{}, updates: map[string]int64{},
+		shareFloors: shareFloors{},
+	}
 }
 
 // Apply takes committed entries.
@@ -142,11 +147,11 @@ func (m *machine) compact(e raft.Entry) {
 	}
 }
 
-// machineVersion 1 knew no transactions, 2 no compaction, 3 no share groups.
-const machineVersion = 4
+// machineVersion 1 knew no transactions, 2 no compaction, 3 no share groups, 4 no deletions of them.
+const machineVersion = 5
 
 // Snapshot encodes high watermark, log start offset, the transactions of covered entries, how far to compact, the states of share
-// groups, and the producers with their open transactions.
+// groups and the last deletions of such, and the producers with their open transactions.
 func (m *machine) Snapshot() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -156,6 +161,7 @@ func (m *machine) Snapshot() []byte {
 	b = appendCovered(b, m.covered)
 	b = m.compaction.appendTo(b)
 	b = m.shares.appendTo(b)
+	b = m.shareFloors.appendTo(b)
 	return m.producers.appendTo(b)
 }
 
@@ -166,7 +172,7 @@ func (m *machine) Restore(state []byte) error {
 	table, hw, start := newProducerTable(), int64(0), int64(0)
 	var covered map[int64]log.Offset
 	var compact compaction
-	shares := shareStates{}
+	shares, floors := shareStates{}, shareFloors{}
 	if len(state) > 0 {
 		version := state[0]
 		if version == 0 || version > machineVersion {
@@ -186,6 +192,9 @@ func (m *machine) Restore(state []byte) error {
 				return fmt.Errorf("%w: %w", errMachineState, err)
 			}
 		}
+		if version > 4 {
+			floors = decodeShareFloors(&d)
+		}
 		if d.Err != nil || start < 0 || hw < 0 {
 			return fmt.Errorf("%w: high watermark %d, log start %d", errMachineState, hw, start)
 		}
@@ -196,7 +205,7 @@ func (m *machine) Restore(state []byte) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.producers, m.covered, m.compaction, m.shares = table, covered, compact, shares
+	m.producers, m.covered, m.compaction, m.shares, m.shareFloors = table, covered, compact, shares, floors
 	clear(m.ahead)
 	clear(m.updates)
 	if end := int64(m.p.plog.NextOffset()); hw > end {

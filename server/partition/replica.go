@@ -92,7 +92,7 @@ func (m *Manager) newPartition(r *replica, t *cluster.Topic, config cluster.Topi
 		Topic: t.Name, ID: r.id, now: m.Now, queueSegment: m.queueSegment(),
 		plog: r.plog, verifying: map[int64]*Verification{}, decisionApplied: m.cleaner.noticed, slots: m.slots,
 		logger: m.Logger, image: m.image.Load, resolver: m.Resolver, letters: m.DeadLetters,
-		shares: shareGroups{groups: map[string]*shareGroup{}},
+		shares: shareGroups{groups: map[string]*shareGroup{}, asked: map[string]askedShare{}},
 	}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.SetConfig(config)

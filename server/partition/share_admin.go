@@ -8,23 +8,23 @@ import (
 
 	"balsa/log"
 	"balsa/raft"
+	"balsa/server/share"
 )
 
 // ShareInitialize gives a share group a state here, if it has none, that starts where share.auto.offset.reset says. From then on
-// a queue keeps what the group has not acknowledged. It returns when that is replicated. Errors: NOT_LEADER_OR_FOLLOWER,
-// REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR, INVALID_REQUEST when the partition has too many groups.
-func (p *Partition) ShareInitialize(ctx context.Context, group string) error {
+// a queue keeps what the group has not acknowledged. It returns when that is replicated. epoch says which request this is.
+// Errors: NOT_LEADER_OR_FOLLOWER, REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR, INVALID_REQUEST when the partition has too many groups,
+// FENCED_STATE_EPOCH for a request that comes later than one that was made after it. Of what concerned other groups of the shard, only
+// deletions count for that; so one that is not late may be refused too, and must be made again.
+func (p *Partition) ShareInitialize(ctx context.Context, group string, epoch share.Epoch) error {
 	if _, _, err := p.leader(-1); err != nil {
 		return err
-	}
-	if p.machine.shareState(group) != nil {
-		return nil
 	}
 	start, err := p.shareStart(group)
 	if err != nil {
 		return err
 	}
-	return p.shareAdmin(ctx, shareEntry{op: shareInitialised, group: group, start: start})
+	return p.shareAdmin(ctx, shareEntry{op: shareInitialised, group: group, epoch: epoch, start: start})
 }
 
 // shareStart is where a group that comes here for the first time begins.
@@ -53,7 +53,7 @@ func (p *Partition) shareStart(group string) (log.Offset, error) {
 // ShareReset makes a group start anew at an offset (-1: the high watermark, -2: the log start), with all forgotten that it knew of
 // the records here. At an offset that is gone already it starts at the log start, as in Kafka. A group without a state gets one.
 // Errors as ShareInitialize's, and OFFSET_OUT_OF_RANGE.
-func (p *Partition) ShareReset(ctx context.Context, group string, to log.Offset) error {
+func (p *Partition) ShareReset(ctx context.Context, group string, epoch share.Epoch, to log.Offset) error {
 	switch start, end := p.logStartOffset(), p.highWatermark(); {
 	case to == LatestTimestamp:
 		to = end
@@ -64,18 +64,18 @@ func (p *Partition) ShareReset(ctx context.Context, group string, to log.Offset)
 	case to < start || to > end:
 		return fmt.Errorf("%w: start at %d, the log has %d to %d", kerr.OffsetOutOfRange, to, start, end)
 	}
-	return p.shareAdmin(ctx, shareEntry{op: shareReset, group: group, start: to})
+	return p.shareAdmin(ctx, shareEntry{op: shareReset, group: group, epoch: epoch, start: to})
 }
 
 // ShareDelete takes a group's state away; a group without one is no error. Errors as ShareInitialize's.
-func (p *Partition) ShareDelete(ctx context.Context, group string) error {
-	return p.shareAdmin(ctx, shareEntry{op: shareDeleted, group: group})
+func (p *Partition) ShareDelete(ctx context.Context, group string, epoch share.Epoch) error {
+	return p.shareAdmin(ctx, shareEntry{op: shareDeleted, group: group, epoch: epoch})
 }
 
 // shareAdmin replicates what replaces a group's state. What the leader knows of the group is made anew afterwards.
 func (p *Partition) shareAdmin(ctx context.Context, e shareEntry) error {
 	proposal, err := p.replaceShare(e)
-	if err != nil {
+	if err != nil || proposal == nil {
 		return err
 	}
 	if err := proposal.Wait(ctx); err != nil {
@@ -85,11 +85,15 @@ func (p *Partition) shareAdmin(ctx context.Context, e shareEntry) error {
 	return nil
 }
 
+// replaceShare proposes e. It returns nil when there is nothing to be done.
 func (p *Partition) replaceShare(e shareEntry) (*raft.Proposal, error) {
 	s := &p.shares
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := p.leadShares(); err != nil {
+		return nil, err
+	}
+	if due, err := p.fenceShare(e); err != nil || !due {
 		return nil, err
 	}
 	if e.op != shareDeleted && p.machine.shareState(e.group) == nil && len(p.machine.shareIDs()) >= maxShareGroups {
@@ -102,6 +106,7 @@ func (p *Partition) replaceShare(e shareEntry) (*raft.Proposal, error) {
 	}
 	p.proposeKept(g)
 	proposal := p.proposeShare(g, e)
+	s.asked[e.group] = askedShare{e.epoch, proposal}
 	g.stop()
 	g.armed = 0
 	return proposal, nil

@@ -61,7 +61,7 @@ func TestShareKeptDecisionIsReplicated(t *testing.T) {
 			}
 		},
 		"before what replaces the state": func(f *fixture, c *ShareChange) {
-			f.must(f.partition().ShareReset(t.Context(), group, 1))
+			f.must(f.partition().ShareReset(t.Context(), group, share.Epoch{}, 1))
 			f.must(c.Wait(t.Context()))
 		},
 	} {

@@ -21,6 +21,7 @@ type shareGroups struct {
 	mu      sync.Mutex // orders decisions: held from a decision to its proposal
 	leading raft.Leadership
 	groups  map[string]*shareGroup // in the term of leading
+	asked   map[string]askedShare  // by group, for fenceShare
 }
 
 // shareGroup is one share group at the partition's leader. Its fields are guarded by shareGroups.mu, except acquiring.

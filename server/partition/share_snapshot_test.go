@@ -26,6 +26,8 @@ type compactedQueue struct {
 	written int64
 	counted log.Index
 	replays int
+	// requests is how many the coordinator of the groups has made.
+	requests int64
 }
 
 // savedShares is where some replica might stand.
@@ -45,9 +47,15 @@ func newCompactedQueue(t *testing.T, seed uint64, more ...string) *compactedQueu
 		f.image.GroupConfigs[g] = map[string]string{
 			"share.auto.offset.reset": "earliest", "share.delivery.count.limit": "10", "share.record.lock.duration.ms": "20000",
 		}
-		f.must(f.partition().ShareInitialize(t.Context(), g))
+		f.must(f.partition().ShareInitialize(t.Context(), g, f.asked()))
 	}
 	return f
+}
+
+// asked is the next request of the groups' coordinator.
+func (f *compactedQueue) asked() share.Epoch {
+	f.requests++
+	return share.Epoch{Shard: 1, Term: 2, Number: f.requests}
 }
 
 // work has members of all groups receive, acknowledge and release records, while new ones come.
@@ -204,11 +212,11 @@ func TestShareCompaction(t *testing.T) {
 		f.work(150)
 		switch round {
 		case 4:
-			f.must(f.partition().ShareDelete(t.Context(), "deleted"))
+			f.must(f.partition().ShareDelete(t.Context(), "deleted", f.asked()))
 		case 6:
-			f.must(f.partition().ShareReset(t.Context(), "other", 5))
+			f.must(f.partition().ShareReset(t.Context(), "other", f.asked(), 5))
 		case 8:
-			f.must(f.partition().ShareInitialize(t.Context(), "deleted"))
+			f.must(f.partition().ShareInitialize(t.Context(), "deleted", f.asked()))
 		}
 		f.compact()
 		f.agree()
@@ -269,12 +277,12 @@ func (f *compactedQueue) step() {
 	p, g := f.partition(), f.groups[f.rnd.IntN(len(f.groups))]
 	switch f.rnd.IntN(12) {
 	case 0:
-		f.must(p.ShareDelete(f.t.Context(), g))
+		f.must(p.ShareDelete(f.t.Context(), g, f.asked()))
 	case 1:
-		f.must(p.ShareInitialize(f.t.Context(), g))
+		f.must(p.ShareInitialize(f.t.Context(), g, f.asked()))
 	case 2:
 		to := p.logStartOffset() + log.Offset(f.rnd.Int64N(int64(p.highWatermark()-p.logStartOffset())+1))
-		f.must(p.ShareReset(f.t.Context(), g, to))
+		f.must(p.ShareReset(f.t.Context(), g, f.asked(), to))
 	case 3:
 		to := p.logStartOffset() + log.Offset(f.rnd.Int64N(10))
 		p.group.Load().Propose(batch.KindLogStart, binary.BigEndian.AppendUint64(nil, uint64(to)))

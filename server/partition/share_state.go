@@ -19,7 +19,7 @@ type shareOp uint8
 
 // Their values are on disk.
 const (
-	shareInitialised shareOp = iota + 1 // the group gets a state, if it has none
+	shareInitialised shareOp = iota + 1 // the group gets a state if it has none; it has this epoch
 	shareReset                          // it gets one that begins at another offset
 	shareDeleted                        // it loses it
 	shareChanged                        // records change their state
@@ -30,18 +30,31 @@ const (
 type shareEntry struct {
 	op     shareOp
 	group  string
+	epoch  share.Epoch      // shareInitialised, shareReset, shareDeleted
 	start  log.Offset       // shareInitialised, shareReset
 	change share.Change     // shareChanged
 	state  *share.Partition // shareSnapshot
 }
 
-const shareEntryVersion = 1
+// shareEntryVersion 1 had no epochs. Entries that are no coordinator's still have it.
+const shareEntryVersion = 2
+
+func (o shareOp) ofCoordinator() bool {
+	return o == shareInitialised || o == shareReset || o == shareDeleted
+}
 
 func (e *shareEntry) encode() []byte {
 	w := wire.Encoder{}
-	w.U8(shareEntryVersion)
+	if e.op.ofCoordinator() {
+		w.U8(shareEntryVersion)
+	} else {
+		w.U8(1)
+	}
 	w.U8(byte(e.op))
 	w.Str(e.group)
+	if e.op.ofCoordinator() {
+		e.epoch.AppendTo(&w)
+	}
 	switch e.op {
 	case shareInitialised, shareReset:
 		w.Varint(int64(e.start))
@@ -86,16 +99,19 @@ func decodeShareEntry(b []byte) (shareEntry, error) {
 	return e, nil
 }
 
-// decodeShareHeader takes the operation and the group off an entry; the rest is the operation's.
+// decodeShareHeader takes the operation, the group and the epoch off an entry; the rest is the operation's.
 func decodeShareHeader(b []byte) (shareEntry, wire.Decoder, error) {
 	d := wire.Decoder{B: b}
 	version := d.U8()
 	e := shareEntry{op: shareOp(d.U8()), group: d.Str()}
-	switch {
-	case d.Err != nil:
-		return shareEntry{}, d, fmt.Errorf("%w: %w", errShareEntry, d.Err)
-	case version != shareEntryVersion:
+	if d.Err == nil && (version == 0 || version > shareEntryVersion || version > 1 && !e.op.ofCoordinator()) {
 		return shareEntry{}, d, fmt.Errorf("%w: version %d", errShareEntry, version)
+	}
+	if version > 1 {
+		e.epoch = share.DecodeEpoch(&d)
+	}
+	if d.Err != nil {
+		return shareEntry{}, d, fmt.Errorf("%w: %w", errShareEntry, d.Err)
 	}
 	return e, d, nil
 }
@@ -111,12 +127,15 @@ func (m *machine) applyShare(raw raft.Entry) {
 	switch e.op {
 	case shareInitialised:
 		if s == nil {
-			m.shares[e.group] = share.New(max(e.start, m.p.logStartOffset()))
+			m.makeShare(e)
+		} else {
+			s.SetEpoch(e.epoch)
 		}
 	case shareReset:
-		m.shares[e.group] = share.New(max(e.start, m.p.logStartOffset()))
+		m.makeShare(e)
 	case shareDeleted:
 		delete(m.shares, e.group)
+		m.shareFloors.raise(e.epoch)
 	case shareChanged:
 		if s != nil { // else it was decided while the deletion was on its way
 			s.Apply(e.change)
@@ -127,6 +146,13 @@ func (m *machine) applyShare(raw raft.Entry) {
 		m.shares[e.group] = e.state
 	}
 	m.countShare(&e, len(raw.Payload))
+}
+
+// makeShare gives a group a state without history. The caller holds m.mu.
+func (m *machine) makeShare(e shareEntry) {
+	s := share.New(max(e.start, m.p.logStartOffset()))
+	s.SetEpoch(e.epoch)
+	m.shares[e.group] = s
 }
 
 // trimShares forgets what lies below the log start. The caller holds m.mu.

@@ -13,9 +13,9 @@ import (
 
 func TestShareEntryCodec(t *testing.T) {
 	for _, e := range []shareEntry{
-		{op: shareInitialised, group: "g", start: 1 << 40},
+		{op: shareInitialised, group: "g", epoch: share.Epoch{Shard: 1, Term: 2, Number: 3}, start: 1 << 40},
 		{op: shareReset, group: "", start: 0},
-		{op: shareDeleted, group: "g"},
+		{op: shareDeleted, group: "g", epoch: share.Epoch{Shard: 40, Term: 1 << 31, Number: 1 << 40}},
 		{op: shareChanged, group: "g", change: share.Change{Runs: []share.Run{
 			{First: 3, Last: 9, State: share.Acquired, DeliveryCount: 2, Member: "m", Until: 1_700_000_000_000},
 			{First: 10, Last: 10, State: share.Acknowledged},
@@ -34,7 +34,7 @@ func TestShareEntryCodec(t *testing.T) {
 	if _, err := decodeShareEntry(append(e.encode(), 0)); err == nil {
 		t.Error("what follows a snapshot is passed over")
 	}
-	for _, b := range [][]byte{nil, {shareEntryVersion + 1, 1, 0, 0}, {shareEntryVersion, 9, 0}, {shareEntryVersion, 3, 0, 0}} {
+	for _, b := range [][]byte{nil, {shareEntryVersion + 1, 1, 0, 0}, {1, 9, 0}, {1, 3, 0, 0}, {shareEntryVersion, 4, 0, 0, 0}, {shareEntryVersion, 3, 0, 0, 0}} {
 		if e, err := decodeShareEntry(b); err == nil {
 			t.Errorf("%x reads as %+v", b, e)
 		}
@@ -53,12 +53,13 @@ func someShares() *share.Partition {
 
 // The bytes are in the log of every replica, and must be read by every later version.
 func TestShareEntryGolden(t *testing.T) {
+	epoch := share.Epoch{Shard: 1, Term: 2, Number: 3}
 	for want, e := range map[string]shareEntry{
-		"0101016706":             {op: shareInitialised, group: "g", start: 3},
-		"0102016706":             {op: shareReset, group: "g", start: 3},
-		"01030167":               {op: shareDeleted, group: "g"},
+		"0201016702040606":       {op: shareInitialised, group: "g", epoch: epoch, start: 3},
+		"0202016702040606":       {op: shareReset, group: "g", epoch: epoch, start: 3},
+		"02030167020406":         {op: shareDeleted, group: "g", epoch: epoch},
 		"0104016701000001060002": {op: shareChanged, group: "g", change: share.Change{Runs: []share.Run{{First: 3, Last: 3, State: share.Acknowledged}}}},
-		"010501670103030006010280a0abfef96200016d000002001d0001": {op: shareSnapshot, group: "g", state: someShares()},
+		"010501670200000003030006010280a0abfef96200016d000002001d0001": {op: shareSnapshot, group: "g", state: someShares()},
 	} {
 		if got := hex.EncodeToString(e.encode()); got != want {
 			t.Errorf("%+v is %s, want %s", e, got, want)
@@ -89,8 +90,15 @@ func TestReadShareEntry(t *testing.T) {
 	}
 }
 
-// Version 3 of the machine's state knew no share groups.
-func TestMachineRestoresVersion3(t *testing.T) {
+// Version 1 of share entries had no epoch.
+func TestShareEntryVersion1(t *testing.T) {
+	if e, err := decodeShareEntry([]byte{1, byte(shareReset), 1, 'g', 14}); err != nil || e.group != "g" || e.start != 7 || e.epoch != (share.Epoch{}) {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// Version 3 of the machine's state knew no share groups, version 4 no deletions of them.
+func TestMachineRestoresOldVersions(t *testing.T) {
 	f := newQueue(t, nil, nil)
 	f.enqueue(value("a"), value("b"), value("c"))
 	f.want("acquired", f.receive("m", 2), "a/1", "b/1")
@@ -100,7 +108,12 @@ func TestMachineRestoresVersion3(t *testing.T) {
 		t.Fatalf("%+v, %v", m.shares[group], err)
 	}
 	end := len(state) - len(m.producers.appendTo(nil))
-	old := append([]byte{3}, state[1:end-len(m.shares.appendTo(nil))]...)
+	floors := len(m.shareFloors.appendTo(nil))
+	old := append([]byte{4}, state[1:end-floors]...)
+	if err := m.Restore(append(old, state[end:]...)); err != nil || m.shares[group].End() != 2 || len(m.shareFloors) != 0 {
+		t.Fatalf("version 4: %+v, %v", m.shares[group], err)
+	}
+	old = append([]byte{3}, state[1:end-len(m.shares.appendTo(nil))-floors]...)
 	if err := m.Restore(append(old, state[end:]...)); err != nil || len(m.shares) != 0 || m.p.highWatermark() != 3 {
 		t.Fatalf("%+v, %v, high watermark %d", m.shares, err, m.p.highWatermark())
 	}

@@ -35,7 +35,7 @@ func newQueue(t *testing.T, topic, groupConfigs map[string]string) *fixture {
 
 func (f *fixture) initialize() {
 	f.t.Helper()
-	if err := f.partition().ShareInitialize(f.t.Context(), group); err != nil {
+	if err := f.partition().ShareInitialize(f.t.Context(), group, share.Epoch{}); err != nil {
 		f.t.Fatal(err)
 	}
 }
@@ -400,7 +400,7 @@ func TestQueueWaitsForItsGroups(t *testing.T) {
 	f.enqueue(value("a"), value("b"))
 	f.reclaim(NothingNeeded)
 	f.initialize() // a new group starts at the earliest record
-	f.must(f.partition().ShareInitialize(t.Context(), "others"))
+	f.must(f.partition().ShareInitialize(t.Context(), "others", share.Epoch{}))
 	f.want("nothing was deleted", f.receive("m", 9), "a/1", "b/1")
 	f.must(f.acknowledge("m", share.Accept, 0, 1))
 	f.reclaim(NothingNeeded)
@@ -408,7 +408,7 @@ func TestQueueWaitsForItsGroups(t *testing.T) {
 	if start, _, _ := f.partition().Offsets(); start != 0 {
 		t.Errorf("the other group lost records: the log starts at %d", start)
 	}
-	f.must(f.partition().ShareDelete(t.Context(), "others"))
+	f.must(f.partition().ShareDelete(t.Context(), "others", share.Epoch{}))
 	f.reclaim(NothingNeeded)
 	f.wantLogStart(2)
 	if _, err := f.partition().ShareState("others"); !errors.Is(err, kerr.GroupIDNotFound) {
@@ -449,7 +449,7 @@ func TestQueueKeepsWhatItHadWithoutGroups(t *testing.T) {
 	}
 	f.initialize()
 	f.partition().ReclaimQueue(r, NothingNeeded)
-	f.must(f.partition().ShareDelete(t.Context(), group))
+	f.must(f.partition().ShareDelete(t.Context(), group, share.Epoch{}))
 	f.partition().ReclaimQueue(r, NothingNeeded)
 	f.initialize()
 	f.want("it waits for its workers", f.receive("m", 9), "a/1")
@@ -480,18 +480,18 @@ func TestShareReset(t *testing.T) {
 	f := newQueue(t, nil, nil)
 	f.enqueue(value("a"), value("b"), value("c"))
 	f.want("first", f.receive("m", 9), "a/1", "b/1", "c/1")
-	f.must(f.partition().ShareReset(t.Context(), group, 1))
+	f.must(f.partition().ShareReset(t.Context(), group, share.Epoch{}, 1))
 	f.want("from the new start", f.receive("m", 9), "b/1", "c/1")
-	f.must(f.partition().ShareReset(t.Context(), group, LatestTimestamp))
+	f.must(f.partition().ShareReset(t.Context(), group, share.Epoch{}, LatestTimestamp))
 	f.want("nothing", f.receive("m", 9))
 	for _, out := range []log.Offset{4, -3} {
-		if err := f.partition().ShareReset(t.Context(), group, out); !errors.Is(err, kerr.OffsetOutOfRange) {
+		if err := f.partition().ShareReset(t.Context(), group, share.Epoch{}, out); !errors.Is(err, kerr.OffsetOutOfRange) {
 			t.Errorf("at %d: %v", out, err)
 		}
 	}
 	_, err := f.partition().DeleteRecords(t.Context(), 2)
 	f.must(err)
-	f.must(f.partition().ShareReset(t.Context(), group, 1)) // is gone
+	f.must(f.partition().ShareReset(t.Context(), group, share.Epoch{}, 1)) // is gone
 	f.want("from the log start", f.receive("m", 9), "c/1")
 }
 
@@ -519,8 +519,8 @@ func TestShareForgetsDeletedGroups(t *testing.T) {
 	p := f.partition()
 	for i := range 5 {
 		id := fmt.Sprint("passing-", i)
-		f.must(p.ShareInitialize(t.Context(), id))
-		f.must(p.ShareDelete(t.Context(), id))
+		f.must(p.ShareInitialize(t.Context(), id, share.Epoch{}))
+		f.must(p.ShareDelete(t.Context(), id, share.Epoch{}))
 	}
 	p.tickShares()
 	p.shares.mu.Lock()

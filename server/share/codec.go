@@ -10,7 +10,7 @@ import (
 // Versions of what is on disk. A release that changes a layout counts its version up and keeps reading the old.
 const (
 	changeVersion   = 1
-	snapshotVersion = 1
+	snapshotVersion = 2 // 1 had no Epoch
 )
 
 // Both layouts are a version and a few fields, then runs. A run is: varint of the distance from the end of the run before (or
@@ -66,6 +66,7 @@ func DecodeChange(b []byte) (Change, error) {
 func (p *Partition) AppendTo(b []byte) []byte {
 	e := runEncoder{Encoder: wire.Encoder{B: b}, next: p.start}
 	e.U8(snapshotVersion)
+	p.epoch.AppendTo(&e.Encoder)
 	e.Uvarint(uint64(p.start))
 	e.Uvarint(uint64(p.runs.Len()))
 	for r := range p.Runs(p.start) {
@@ -77,10 +78,16 @@ func (p *Partition) AppendTo(b []byte) []byte {
 // Decode reads a snapshot and returns what follows it. It reads any bytes without panicking.
 func Decode(b []byte) (p *Partition, rest []byte, err error) {
 	d := runDecoder{Decoder: wire.Decoder{B: b}}
-	if v := d.U8(); d.Err == nil && v != snapshotVersion {
+	v := d.U8()
+	if d.Err == nil && (v == 0 || v > snapshotVersion) {
 		return nil, nil, fmt.Errorf("share partition snapshot has version %d, this release reads %d", v, snapshotVersion)
 	}
+	var epoch Epoch
+	if v > 1 {
+		epoch = DecodeEpoch(&d.Decoder)
+	}
 	p = New(d.offset())
+	p.epoch = epoch
 	d.next = p.start
 	var before Run
 	for i, r := range d.runs() {

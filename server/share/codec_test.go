@@ -45,7 +45,7 @@ func TestGolden(t *testing.T) {
 	}
 
 	const snapshot = `
-		01 06 09
+		02 06 08 0a 06 09
 		00 00 03 00 02
 		00 01 00 02
 		00 00 80 00 80 a0 ab fe f9 62
@@ -56,6 +56,7 @@ func TestGolden(t *testing.T) {
 		00 01 03 05 01
 		00 00 04`
 	p := New(5)
+	p.SetEpoch(Epoch{Shard: 3, Term: 4, Number: 5})
 	p.Apply(Change{Runs: []Run{{First: 5, Last: 6, State: Archived}}})
 	p.Apply(everything)
 	p.Apply(Change{Reset: true, Start: 6})
@@ -64,8 +65,12 @@ func TestGolden(t *testing.T) {
 		t.Errorf("snapshot\ngot  %x\nwant %x", got, want)
 	}
 	restored, rest, err := Decode(unhex(t, snapshot+"ff"))
-	if err != nil || !bytes.Equal(rest, []byte{0xff}) || !slices.Equal(slices.Collect(restored.Runs(0)), slices.Collect(p.Runs(0))) {
+	if err != nil || !bytes.Equal(rest, []byte{0xff}) || !slices.Equal(slices.Collect(restored.Runs(0)), slices.Collect(p.Runs(0))) ||
+		restored.Epoch() != p.Epoch() || restored.Clone().Epoch() != p.Epoch() {
 		t.Errorf("snapshot: %+v, %x, %v", restored, rest, err)
+	}
+	if old, _, err := Decode(unhex(t, "01 06 00")); err != nil || old.Start() != 6 || old.Epoch() != (Epoch{}) {
+		t.Errorf("snapshot of version 1: %+v, %v", old, err)
 	}
 }
 
@@ -104,7 +109,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 	snapshots := map[string]string{
 		"nothing":                 "",
-		"a version of the future": "02 05 00",
+		"a version of the future": "03 00 00 00 05 00",
 		"a gap":                   "01 05 01 02 00 03 00 00",
 		"an overlap":              "01 05 02 00 02 00 00 01 00 00 00",
 		"a decided start":         "01 05 01 00 00 04",

@@ -20,6 +20,7 @@ type Partition struct {
 	counts     Counts
 	index      *index // a Leader's copy keeps it up to date; nil on replicas
 	replaced   []Run  // buffer of place
+	epoch      Epoch
 }
 
 func byFirst(a, b Run) bool { return a.First < b.First }
@@ -28,6 +29,12 @@ func byFirst(a, b Run) bool { return a.First < b.First }
 func New(start Offset) *Partition {
 	return &Partition{start: start, end: start, runs: btree.NewG(degree, byFirst)}
 }
+
+// Epoch returns that of the request which made the partition, or replaced it last; zero when that had none.
+func (p *Partition) Epoch() Epoch { return p.epoch }
+
+// SetEpoch notes it.
+func (p *Partition) SetEpoch(e Epoch) { p.epoch = e }
 
 // Start returns the share-partition start offset (SPSO): everything below it is decided.
 func (p *Partition) Start() Offset { return p.start }
@@ -43,7 +50,7 @@ func (p *Partition) Size() int { return p.runs.Len() * runBytes }
 
 // Clone returns an independent copy, at once: the two share what neither has changed since.
 func (p *Partition) Clone() *Partition {
-	return &Partition{start: p.start, end: p.end, runs: p.runs.Clone(), counts: p.counts}
+	return &Partition{start: p.start, end: p.end, runs: p.runs.Clone(), counts: p.counts, epoch: p.epoch}
 }
 
 // At returns the run that an offset of the window is in.
