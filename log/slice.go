@@ -19,6 +19,14 @@ type Slice struct {
 
 	memory *Memory // what the bytes that are in no file were taken from
 	taken  int64
+
+	released func() // called by Release; may be nil
+}
+
+// InMemory returns a slice of bytes that are in memory, and stay as they are until released is called, which may be nil.
+func InMemory(b []byte, released func()) Slice {
+	n := int64(len(b))
+	return Slice{Bytes: n, Ranges: []Range{{File: bytes.NewReader(b), Len: n}}, released: released}
 }
 
 // Range is a byte range of one open file, or of memory.
@@ -62,6 +70,10 @@ func (s *Slice) Release() {
 	s.Ranges = nil
 	s.memory.give(s.taken)
 	s.taken = 0
+	if s.released != nil {
+		s.released()
+		s.released = nil
+	}
 }
 
 // AppendTo appends the slice's bytes to dst (used where sendfile cannot be: tests, TLS, small answers). On an error dst

@@ -178,6 +178,9 @@ func (s *Server) openReplicas(fs vfs.FS) error {
 	return nil
 }
 
+// shareMemory bounds the bytes of records that share fetches hold in memory on this node.
+const shareMemory = 256 << 20
+
 // syncConcurrency is how many fsyncs a node has under way at most: enough that a file system can merge their journal
 // commits, few enough not to make hundreds of threads.
 var syncConcurrency = max(32, 8*runtime.NumCPU())
@@ -262,7 +265,7 @@ func (s *Server) openListener() error {
 		ProducerIDs: s.producerIDs, Transactions: s.transactions(), Markers: s.markerWriter(),
 		Partitions: handler.LocalPartitions(s.manager), Configs: s.resolver, AutoCreate: s.config.AutoCreate,
 		LogLevel: s.logLevel(), LogDir: s.config.DataDir, DiskUsage: s.disk.usage,
-		FetchMaxBytes: int(s.config.FetchMaxBytes), FetchSessions: s.config.FetchSessionCacheSize,
+		FetchMaxBytes: int(s.config.FetchMaxBytes), ShareMemory: partition.NewShareMemory(shareMemory), FetchSessions: s.config.FetchSessionCacheSize,
 		ShareSessions: s.config.MaxShareSessions,
 		RackAware:     s.config.ReplicaSelector == config.RackAwareReplicaSelector,
 	})

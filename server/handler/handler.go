@@ -11,6 +11,7 @@ import (
 	"balsa/raft"
 	"balsa/server/cluster"
 	"balsa/server/group"
+	"balsa/server/partition"
 	"balsa/server/quota"
 )
 
@@ -121,6 +122,8 @@ type Broker struct {
 	RackAware     bool
 	FetchSessions int // max.incremental.fetch.session.cache.slots; 0: clients do without sessions
 	ShareSessions int // group.share.max.share.sessions
+	// ShareMemory bounds what share fetches hold in memory; nil: nothing does.
+	ShareMemory *partition.ShareMemory
 	// DiskUsage returns the size of the file system of LogDir and the bytes that can still be written there. May be nil.
 	DiskUsage func() (total, usable int64, err error)
 

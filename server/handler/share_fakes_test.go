@@ -77,9 +77,10 @@ func (r *fakeReplica) acquire(a partition.ShareAcquire) (*fakeAcquiring, error) 
 		taken.got.Records = append(taken.got.Records, b...)
 		taken.got.Acquired = append(taken.got.Acquired, share.Acquisition{First: first, Last: last, DeliveryCount: 1})
 	}
-	if taken.count = len(offsets); taken.count == 0 || len(taken.got.Records) < a.MinBytes {
+	if taken.count = len(offsets); taken.count == 0 || len(taken.got.Records) < a.MinBytes || !a.Memory.Grow(int64(len(taken.got.Records))) {
 		return nil, nil
 	}
+	a.Memory.Keep(len(taken.got.Records))
 	for _, o := range offsets {
 		if s.given == nil {
 			s.given = make(map[log.Offset]string)

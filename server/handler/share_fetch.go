@@ -25,9 +25,10 @@ type sharing struct {
 	req           *kmsg.ShareFetchRequest
 	work          *stopwatch
 	group, member string
-	lock          time.Duration // visibility timeout; 0: the group's
-	context       *shareContext // which partitions
-	acks          acknowledging // that came with it
+	lock          time.Duration         // visibility timeout; 0: the group's
+	context       *shareContext         // which partitions
+	acks          acknowledging         // that came with it
+	memory        *partition.ShareClaim // of the records
 	maxBytes      int
 	minBytes      int
 
@@ -56,7 +57,8 @@ func (b *Broker) shareFetch(ctx context.Context, r *Request) Reply {
 		return b.shareFetchError(r, err)
 	}
 	throttle, most := b.fetchShare(r)
-	f.maxBytes = min(int(f.req.MaxBytes), most)
+	f.memory = b.ShareMemory.Claim()
+	f.maxBytes = b.ShareMemory.Most(min(int(f.req.MaxBytes), most))
 	f.minBytes = min(int(f.req.MinBytes), f.maxBytes)
 	fetches := f.req.ShareSessionEpoch != finalEpoch && !f.req.IsRenewAck && throttle == 0
 	f.acks.keep = fetches && f.wantsRecords()
@@ -170,7 +172,7 @@ func (f *sharing) attemptAndWait(waiting context.Context, timeout <-chan time.Ti
 type parked int
 
 const (
-	parkedAvailable parked = iota // there may be records
+	parkedAvailable parked = iota // there may be records, or memory for them
 	parkedTimeout
 	parkedGone // the client, or its session
 )
@@ -179,8 +181,15 @@ func (f *sharing) park(waiting context.Context, timeout <-chan time.Time, w Wait
 	f.work.pause()
 	defer f.work.resume()
 	reason := parkedGone
+	records, memory := w.C(), f.memory.Queue()
+	defer f.memory.Leave()
+	if memory != nil {
+		records = nil // that there are more helps nobody who has no room for those that are there
+	}
 	select {
-	case <-w.C():
+	case <-records:
+		reason = parkedAvailable
+	case <-memory:
 		reason = parkedAvailable
 	case <-timeout:
 		reason = parkedTimeout
@@ -217,6 +226,7 @@ func (f *sharing) locate() {
 // it would ask in vain without a pause.
 func (f *sharing) attempt(least int) {
 	f.records, f.bytes, f.news = 0, 0, false
+	defer f.memory.Settle()
 	for i := range f.results {
 		r := &f.results[i]
 		if r.replica != nil {
@@ -238,7 +248,7 @@ func (f *sharing) acquire(r *shared, least int) {
 	taking, err := r.replica.ShareAcquire(partition.ShareAcquire{
 		Group: f.group, Member: f.member, MaxRecords: records, BatchSize: max(int(f.req.BatchSize), 0),
 		RecordLimit: f.req.ShareAcquireMode == acquireRecords, MaxBytes: room, MinOne: f.bytes == 0,
-		MinBytes: max(least-f.bytes, 0), Lock: f.lock,
+		MinBytes: max(least-f.bytes, 0), Lock: f.lock, Memory: f.memory,
 	})
 	if err != nil {
 		r.fail(err)

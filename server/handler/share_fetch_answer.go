@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"time"
@@ -28,10 +27,13 @@ func (f *sharing) reply(r *Request, throttle time.Duration) Reply {
 			t.Partitions = append(t.Partitions, p.answer)
 			if n := int64(len(p.records)); n > 0 {
 				size += n
-				records = append(records, log.Slice{Bytes: n, Ranges: []log.Range{{File: bytes.NewReader(p.records), Len: n}}})
+				records = append(records, log.InMemory(p.records, f.memory.Release))
 			}
 		}
 		resp.Topics = append(resp.Topics, t)
+	}
+	if len(records) == 0 {
+		f.memory.Release()
 	}
 	resp.NodeEndpoints = who.seen
 	throttle = max(throttle, f.broker.chargeFetch(r, size))
@@ -39,6 +41,7 @@ func (f *sharing) reply(r *Request, throttle time.Duration) Reply {
 	frame, cuts, ok := protocol.AppendShareFetchResponse(nil, r.Header.CorrelationID, &resp)
 	if !ok {
 		// Only a single batch near 2 GiB could do this, and no limit lets one in.
+		f.memory.Release()
 		return Reply{Close: fmt.Errorf("share fetch response of more than 2 GiB")}
 	}
 	return Reply{Frame: frame, Cuts: cuts, Records: records, Throttle: throttle}

@@ -22,6 +22,7 @@ type ShareAcquire struct {
 	MinOne        bool          // take the first batch even when it is larger than MaxBytes
 	MinBytes      int           // take nothing while there are fewer bytes to be had
 	Lock          time.Duration // 0: the group's share.record.lock.duration.ms
+	Memory        *ShareClaim   // what the records are held in; nil: there is enough
 }
 
 // ShareRecords is what was acquired: whole batches as they are stored, of whose records only those in Acquired are the member's.
@@ -56,7 +57,7 @@ const (
 )
 
 // ShareAcquire gives a member records that nobody else has: they are acquired until the lock duration ends, unless they are
-// acknowledged before. It returns nil when there are none now, and while the disk is too full to take note of deliveries. It reads, but does not wait for the disk or other nodes. Errors:
+// acknowledged before. It returns nil when there are none now or no memory for them, and while the disk is too full to take note of deliveries. It reads, but does not wait for the disk or other nodes. Errors:
 // NOT_LEADER_OR_FOLLOWER, GROUP_ID_NOT_FOUND for a group without state here, KAFKA_STORAGE_ERROR.
 func (p *Partition) ShareAcquire(a ShareAcquire) (*ShareAcquiring, error) {
 	p.shares.mu.Lock()
@@ -115,6 +116,10 @@ func (r *acquisition) step() (more bool, err error) {
 		return false, readError(err)
 	}
 	if slice.Bytes > int64(r.left) && !must {
+		slice.Release()
+		return false, nil
+	}
+	if !r.args.Memory.Grow(slice.Bytes) {
 		slice.Release()
 		return false, nil
 	}
@@ -208,6 +213,7 @@ func (r *acquisition) take(span shareSpan, found *shareScan) (more bool, err err
 	r.out.count += n
 	records := found.records(acquired)
 	r.left -= len(records)
+	r.args.Memory.Keep(len(records))
 	r.out.records.Acquired = append(r.out.records.Acquired, acquired...)
 	r.out.records.Records = append(r.out.records.Records, records...)
 	progress := n > 0 || g.leader.End() > before
