@@ -26,6 +26,10 @@ const (
 	TagInFlight      = 10000
 	TagDelayed       = 10001
 	TagDeadLettering = 10002
+	// TagDecided is which records after the start offset nobody gets any more, see SetRangesTag: the first of them, when there are
+	// many ranges. It is there if the group in the request has TagWantDecided, without a value.
+	TagDecided     = 10003
+	TagWantDecided = 10000
 )
 
 // SetMillisTag gives a request a tagged field of milliseconds. d is at most 24 days.
@@ -62,4 +66,55 @@ func CountTag(tags *kmsg.Tags, tag uint32) (n int64, ok bool) {
 		}
 	})
 	return n, ok
+}
+
+// HasTag says whether there is a tagged field.
+func HasTag(tags *kmsg.Tags, tag uint32) (found bool) {
+	tags.Each(func(t uint32, _ []byte) { found = found || t == tag })
+	return found
+}
+
+// OffsetRange is the offsets from First to Last.
+type OffsetRange struct{ First, Last int64 }
+
+// SetRangesTag gives a response a tagged field of ranges that rise and do not touch: for each, the distance of its beginning from the end
+// of the one before, or from 0, and its length, as uvarints.
+func SetRangesTag(tags *kmsg.Tags, tag uint32, ranges []OffsetRange) {
+	var value []byte
+	next := int64(0)
+	for _, r := range ranges {
+		value = binary.AppendUvarint(value, uint64(r.First-next))
+		next = r.Last + 1
+		value = binary.AppendUvarint(value, uint64(next-r.First))
+	}
+	tags.Set(tag, value)
+}
+
+// RangesTag returns a tagged field of ranges; nil when there is none, or it is not well formed.
+func RangesTag(tags *kmsg.Tags, tag uint32) (ranges []OffsetRange) {
+	tags.Each(func(t uint32, value []byte) {
+		if t == tag {
+			ranges = decodeRanges(value)
+		}
+	})
+	return ranges
+}
+
+func decodeRanges(b []byte) (ranges []OffsetRange) {
+	next := int64(0)
+	for len(b) > 0 {
+		distance, n := binary.Uvarint(b)
+		if n <= 0 {
+			return nil
+		}
+		length, m := binary.Uvarint(b[n:])
+		if m <= 0 || length == 0 || distance > uint64(math.MaxInt64-next) || length > uint64(math.MaxInt64-next)-distance {
+			return nil
+		}
+		first := next + int64(distance)
+		next = first + int64(length)
+		ranges = append(ranges, OffsetRange{first, next - 1})
+		b = b[n+m:]
+	}
+	return ranges
 }

@@ -1,8 +1,10 @@
 package protocol
 
 import (
+	"bytes"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -50,6 +52,21 @@ func TestCountTag(t *testing.T) {
 	for _, tag := range []uint32{TagDelayed, TagDeadLettering} {
 		if n, ok := CountTag(&tags, tag); n != 0 || ok {
 			t.Errorf("tag %d: %d, %v", tag, n, ok)
+		}
+	}
+}
+
+func TestRangesTag(t *testing.T) {
+	want := []OffsetRange{{0, 0}, {2, 1 << 40}, {1<<40 + 2, math.MaxInt64 - 1}}
+	var tags kmsg.Tags
+	SetRangesTag(&tags, TagDecided, want)
+	if got := RangesTag(&tags, TagDecided); !slices.Equal(got, want) || !HasTag(&tags, TagDecided) || HasTag(&tags, TagDelayed) {
+		t.Errorf("%v became %v", want, got)
+	}
+	for _, bad := range [][]byte{{1}, {1, 0}, {0x80}, append([]byte{5}, bytes.Repeat([]byte{0xff}, 9)...), {1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1}} {
+		tags.Set(TagDecided, bad)
+		if got := RangesTag(&tags, TagDecided); got != nil {
+			t.Errorf("%x is %v", bad, got)
 		}
 	}
 }

@@ -23,22 +23,25 @@ const (
 	shareDelete
 	shareAlter
 	shareDescribe
+	shareDescribeDecided
 )
 
 type shareRequest struct {
 	op     shareOp
 	group  string
-	epoch  share.Epoch              // zero with shareDescribe
+	epoch  share.Epoch              // zero with those that describe
 	starts []coordinator.ShareStart // their offsets count for shareAlter only
 }
 
 // A request is: version 2, operation, group, epoch, the number of partitions, then for each topic id, partition, offset. Its answer is:
 // version 2, the number of partitions, then for each error code, start, leader epoch, lag, records in flight, delayed, and about to
-// be dead letters. Numbers are varints.
+// be dead letters, then the number of ranges that are decided, and of each the distance from the end of the one before, or from start, and its
+// length. Numbers are varints.
 const (
 	shareVersion    = 2
 	shareStartBytes = 16 + 2
-	shareStateBytes = 7
+	shareStateBytes = 8
+	shareRangeBytes = 2
 )
 
 var errShareStates = errors.New("malformed message about share partitions")
@@ -64,7 +67,7 @@ func decodeShareRequest(b []byte) (shareRequest, error) {
 		return shareRequest{}, fmt.Errorf("%w: version %d", errShareStates, v)
 	}
 	req := shareRequest{op: shareOp(d.U8()), group: d.Str(), epoch: share.DecodeEpoch(&d)}
-	if d.Err == nil && (req.op < shareInitialize || req.op > shareDescribe) {
+	if d.Err == nil && (req.op < shareInitialize || req.op > shareDescribeDecided) {
 		return shareRequest{}, fmt.Errorf("%w: operation %d", errShareStates, req.op)
 	}
 	req.starts = make([]coordinator.ShareStart, d.Count(shareStartBytes))
@@ -91,6 +94,7 @@ func encodeShareStates(states []coordinator.ShareState) []byte {
 		e.Varint(s.InFlight)
 		e.Varint(s.Delayed)
 		e.Varint(s.DeadLettering)
+		encodeRanges(&e, s)
 	}
 	return e.B
 }
@@ -108,6 +112,7 @@ func decodeShareStates(b []byte, n int) ([]coordinator.ShareState, error) {
 			Start: d.Varint(), LeaderEpoch: d.I32(), Lag: d.Varint(),
 			InFlight: d.Varint(), Delayed: d.Varint(), DeadLettering: d.Varint(),
 		}
+		decodeRanges(&d, &states[i])
 		if code != 0 {
 			states[i].Err = kerr.ErrorForCode(int16(code))
 		}
@@ -119,4 +124,24 @@ func decodeShareStates(b []byte, n int) ([]coordinator.ShareState, error) {
 		return nil, fmt.Errorf("%w: %d answers to %d", errShareStates, len(states), n)
 	}
 	return states, nil
+}
+
+func encodeRanges(e *wire.Encoder, s coordinator.ShareState) {
+	e.Uvarint(uint64(len(s.Decided)))
+	next := share.Offset(s.Start)
+	for _, r := range s.Decided {
+		e.Varint(int64(r.First - next))
+		next = r.Last + 1
+		e.Varint(int64(next - r.First))
+	}
+}
+
+func decodeRanges(d *wire.Decoder, s *coordinator.ShareState) {
+	next := share.Offset(s.Start)
+	for range d.Count(shareRangeBytes) {
+		r := share.Range{First: next + share.Offset(d.Varint())}
+		next = r.First + share.Offset(d.Varint())
+		r.Last = next - 1
+		s.Decided = append(s.Decided, r)
+	}
 }

@@ -65,9 +65,13 @@ func (s *shareStates) Alter(
 
 // Describe implements coordinator.ShareStates.
 func (s *shareStates) Describe(
-	ctx context.Context, group string, partitions []cluster.TopicPartition,
+	ctx context.Context, group string, decided bool, partitions []cluster.TopicPartition,
 ) []coordinator.ShareState {
-	states := s.follow(ctx, shareRequest{op: shareDescribe, group: group, starts: withoutStart(partitions)})
+	op := shareDescribe
+	if decided {
+		op = shareDescribeDecided
+	}
+	states := s.follow(ctx, shareRequest{op: op, group: group, starts: withoutStart(partitions)})
 	for i := range states {
 		if errors.Is(states[i].Err, kerr.GroupIDNotFound) {
 			states[i] = coordinator.ShareState{Start: -1, Lag: -1}
@@ -215,11 +219,16 @@ func doShare(ctx context.Context, p *partition.Partition, req *shareRequest, sta
 		return coordinator.ShareState{Err: p.ShareDelete(ctx, req.group, req.epoch)}
 	case shareAlter:
 		return coordinator.ShareState{Err: p.ShareReset(ctx, req.group, req.epoch, start)}
-	default: // shareDescribe: decodeShareRequest lets nothing else pass
-		found, err := p.ShareState(req.group)
+	default: // to describe: decodeShareRequest lets nothing else pass
+		ranges := 0
+		if req.op == shareDescribeDecided {
+			ranges = coordinator.MaxDecidedRanges
+		}
+		found, err := p.ShareState(req.group, ranges)
 		return coordinator.ShareState{
 			Start: int64(found.Start), LeaderEpoch: int32(found.Epoch), Lag: found.Lag,
-			InFlight: found.InFlight, Delayed: found.Delayed, DeadLettering: found.DeadLettering, Err: err,
+			InFlight: found.InFlight, Delayed: found.Delayed, DeadLettering: found.DeadLettering,
+			Decided: found.Decided, Err: err,
 		}
 	}
 }

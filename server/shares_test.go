@@ -23,7 +23,10 @@ func TestShareCodec(t *testing.T) {
 		t.Errorf("request: %+v, %v", got, err)
 	}
 	states := []coordinator.ShareState{
-		{Start: 5, LeaderEpoch: 2, Lag: 9, InFlight: 3, Delayed: 1, DeadLettering: 2},
+		{
+			Start: 5, LeaderEpoch: 2, Lag: 9, InFlight: 3, Delayed: 1, DeadLettering: 2,
+			Decided: []share.Range{{First: 7, Last: 7}, {First: 9, Last: 300}},
+		},
 		{Err: kerr.NotLeaderForPartition},
 	}
 	decoded, err := decodeShareStates(encodeShareStates(states), 2)

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"balsa/cmd/balsa/sharegroup"
+	"balsa/protocol"
 )
 
 type queuePeekCmd struct {
@@ -25,8 +26,7 @@ type queuePeekCmd struct {
 
 // Help is shown below the flags.
 func (c *queuePeekCmd) Help() string {
-	return `Shows messages from the oldest on that is not done. Those behind it are shown whatever their state: they may be in flight,
-delayed, or done already.`
+	return `Shows messages that are not done, from the oldest on, whatever their state: they may be in flight, or delayed.`
 }
 
 // Run prints the messages with an ordinary fetch, which locks nothing.
@@ -78,11 +78,12 @@ func short(b []byte) string {
 	return string(text)
 }
 
-// peek returns up to limit records that a group has not decided about, by what is known of it: all from its start on.
+// peek returns up to limit records that a group has not decided about. Of brokers that do not tell what is decided in the middle: all from
+// the group's start on.
 func (c *connection) peek(ctx context.Context, q *queueClient, topic, group string, limit int) ([]*kgo.Record, error) {
 	limited, cancel := q.limited(ctx)
 	defer cancel()
-	from, ends, err := q.undecided(limited, topic, group)
+	partitions, err := q.undecided(limited, topic, group)
 	if err != nil {
 		return nil, err
 	}
@@ -90,11 +91,11 @@ func (c *connection) peek(ctx context.Context, q *queueClient, topic, group stri
 	progress.setEnds(kadm.ListedOffsets{})
 	progress.ends[topic] = map[int32]int64{}
 	start := map[int32]int64{}
-	for partition, at := range from {
-		if at < ends[partition] {
-			start[partition] = at
-			progress.ends[topic][partition] = min(ends[partition], at+int64(limit))
-			progress.assign(topic, partition, at)
+	for partition, p := range partitions {
+		if p.from < p.end {
+			start[partition] = p.from
+			progress.ends[topic][partition] = p.after(limit)
+			progress.assign(topic, partition, p.from)
 		}
 	}
 	if len(start) == 0 {
@@ -109,7 +110,9 @@ func (c *connection) peek(ctx context.Context, q *queueClient, topic, group stri
 	var records []*kgo.Record
 	loop := consumeLoop{client: client, out: bufio.NewWriter(io.Discard), progress: progress, left: -1}
 	loop.print = func(_ *bufio.Writer, record *kgo.Record) error {
-		records = append(records, record)
+		if !partitions[record.Partition].isDecided(record.Offset) {
+			records = append(records, record)
+		}
 		return nil
 	}
 	if err := loop.run(ctx); err != nil {
@@ -121,38 +124,71 @@ func (c *connection) peek(ctx context.Context, q *queueClient, topic, group stri
 	return records[:min(limit, len(records))], nil
 }
 
-// undecided returns from where to where each partition has records that the group may not have decided about.
-func (q *queueClient) undecided(ctx context.Context, topic, group string) (from, ends map[int32]int64, err error) {
+// undecided is the part of a partition that a group has not decided about, but for some records in the middle.
+type undecided struct {
+	from, end int64
+	decided   []protocol.OffsetRange // rising
+}
+
+// isDecided says whether the group has decided about a record.
+func (u *undecided) isDecided(offset int64) bool {
+	_, found := slices.BinarySearchFunc(u.decided, offset, func(r protocol.OffsetRange, offset int64) int {
+		switch {
+		case r.Last < offset:
+			return -1
+		case r.First > offset:
+			return 1
+		}
+		return 0
+	})
+	return found
+}
+
+// after is the offset before which there are as many records to be decided about as limit says, or all that there are.
+func (u *undecided) after(limit int) int64 {
+	at := u.from + int64(limit)
+	for _, r := range u.decided {
+		if r.Last < u.from {
+			continue
+		}
+		if r.First >= at {
+			break
+		}
+		at += r.Last + 1 - max(r.First, u.from)
+	}
+	return min(at, u.end)
+}
+
+// undecided returns what a group has not decided about, by partition.
+func (q *queueClient) undecided(ctx context.Context, topic, group string) (map[int32]*undecided, error) {
 	if _, err := q.topic(ctx, topic); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if group != topic { // without its own group, nothing of a queue is done
 		if err := q.reads(ctx, group, topic); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	groups, err := sharegroup.Describe(ctx, q.kafka, group)
+	states, err := sharegroup.DescribeDecided(ctx, q.kafka, group)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	starts, err := q.ListStartOffsets(ctx, topic)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	listed, err := q.ListEndOffsets(ctx, topic)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	from, ends = map[int32]int64{}, map[int32]int64{}
+	all := map[int32]*undecided{}
 	for partition, end := range listed[topic] {
 		start := offsetOf(starts, topic, partition)
 		if end.Err != nil || start < 0 {
-			return nil, nil, failf("see `balsa topic describe "+topic+"`", "partition %s/%d has no leader that answers", topic, partition)
+			return nil, failf("see `balsa topic describe "+topic+"`", "partition %s/%d has no leader that answers", topic, partition)
 		}
-		if state, ok := groups[group][topic][partition]; ok {
-			start = max(start, state.Start)
-		}
-		from[partition], ends[partition] = start, end.Offset
+		state := states[topic][partition] // zero, if the group has none there
+		all[partition] = &undecided{from: max(start, state.Start), end: end.Offset, decided: state.Decided}
 	}
-	return from, ends, nil
+	return all, nil
 }

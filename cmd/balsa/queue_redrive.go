@@ -128,7 +128,7 @@ func (r *redrive) move(ctx context.Context, topic string) error {
 	if err := r.begin(limited, topic); err != nil {
 		return err
 	}
-	_, ends, err := r.q.undecided(limited, topic, topic)
+	there, err := r.q.undecided(limited, topic, topic)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (r *redrive) move(ctx context.Context, topic string) error {
 			switch {
 			case seen[place]: // its lock has ended, so it came round again
 				continue
-			case message.Offset < ends[message.Partition] && r.chosen(letter, len(chosen)):
+			case there[message.Partition] != nil && message.Offset < there[message.Partition].end && r.chosen(letter, len(chosen)):
 				chosen = append(chosen, letter)
 			default:
 				left = append(left, place)

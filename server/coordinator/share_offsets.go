@@ -31,7 +31,7 @@ func (h *Host) describeShareOffsets(ctx context.Context, client group.Client, re
 			one.Groups = []kmsg.DescribeShareGroupOffsetsRequestGroup{asked}
 			answer := h.one(ctx, client, asked.GroupID, &one).(*kmsg.DescribeShareGroupOffsetsResponse)
 			resp.Groups[i] = answer.Groups[0]
-			h.fillShareOffsets(ctx, &resp.Groups[i])
+			h.fillShareOffsets(ctx, &resp.Groups[i], protocol.HasTag(&asked.UnknownTags, protocol.TagWantDecided))
 		})
 	}
 	described.Wait()
@@ -39,7 +39,7 @@ func (h *Host) describeShareOffsets(ctx context.Context, client group.Client, re
 }
 
 // fillShareOffsets asks the partitions' leaders for what the coordinator left open.
-func (h *Host) fillShareOffsets(ctx context.Context, g *kmsg.DescribeShareGroupOffsetsResponseGroup) {
+func (h *Host) fillShareOffsets(ctx context.Context, g *kmsg.DescribeShareGroupOffsetsResponseGroup, decided bool) {
 	var partitions []cluster.TopicPartition
 	var places []*kmsg.DescribeShareGroupOffsetsResponseGroupTopicPartition
 	for i := range g.Topics {
@@ -57,7 +57,7 @@ func (h *Host) fillShareOffsets(ctx context.Context, g *kmsg.DescribeShareGroupO
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.config.shareTimeout())
 	defer cancel()
-	states := h.config.Shares.Describe(ctx, g.GroupID, partitions)
+	states := h.config.Shares.Describe(ctx, g.GroupID, decided, partitions)
 	invariant.Check(len(states) == len(partitions), "%d answers for %d share partitions", len(states), len(partitions))
 	for i, state := range states {
 		describeSharePartition(places[i], state)
@@ -82,4 +82,11 @@ func describeSharePartition(p *kmsg.DescribeShareGroupOffsetsResponseGroupTopicP
 	protocol.SetCountTag(&p.UnknownTags, protocol.TagInFlight, s.InFlight)
 	protocol.SetCountTag(&p.UnknownTags, protocol.TagDelayed, s.Delayed)
 	protocol.SetCountTag(&p.UnknownTags, protocol.TagDeadLettering, s.DeadLettering)
+	if len(s.Decided) > 0 {
+		ranges := make([]protocol.OffsetRange, len(s.Decided))
+		for i, r := range s.Decided {
+			ranges[i] = protocol.OffsetRange{First: int64(r.First), Last: int64(r.Last)}
+		}
+		protocol.SetRangesTag(&p.UnknownTags, protocol.TagDecided, ranges)
+	}
 }

@@ -21,9 +21,12 @@ type ShareStates interface {
 	// Alter sets where a group's share partitions start, with everything forgotten that the group knew of them. One that is not there
 	// is made.
 	Alter(ctx context.Context, group string, epoch share.Epoch, starts []ShareStart) []error
-	// Describe returns where a group's share partitions are.
-	Describe(ctx context.Context, group string, partitions []cluster.TopicPartition) []ShareState
+	// Describe returns where a group's share partitions are, and with decided also which records have been decided out of order.
+	Describe(ctx context.Context, group string, decided bool, partitions []cluster.TopicPartition) []ShareState
 }
+
+// MaxDecidedRanges bounds what is told of one share partition.
+const MaxDecidedRanges = 10_000
 
 // ShareStart is where a share partition is to start.
 type ShareStart struct {
@@ -40,5 +43,7 @@ type ShareState struct {
 	InFlight      int64 // records that are acquired
 	Delayed       int64 // records that are not to be delivered yet
 	DeadLettering int64 // records that are given up, and on their way to the dead-letter topic
-	Err           error
+	// Decided is which records after Start nobody gets any more: the first MaxDecidedRanges ranges.
+	Decided []share.Range
+	Err     error
 }

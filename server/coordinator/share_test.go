@@ -106,12 +106,15 @@ func (f *fakeShares) Alter(ctx context.Context, group string, epoch share.Epoch,
 	})
 }
 
-func (f *fakeShares) Describe(ctx context.Context, group string, partitions []cluster.TopicPartition) []ShareState {
+func (f *fakeShares) Describe(ctx context.Context, group string, decided bool, partitions []cluster.TopicPartition) []ShareState {
 	states := make([]ShareState, len(partitions))
 	errs := f.do(ctx, group, share.Epoch{}, len(partitions), func(starts map[cluster.TopicPartition]int64, i int) error {
 		states[i] = ShareState{Start: -1}
 		if start, there := starts[partitions[i]]; there {
 			states[i] = ShareState{Start: start, LeaderEpoch: 3, Lag: 10, InFlight: 4, Delayed: 2, DeadLettering: 1}
+			if decided {
+				states[i].Decided = []share.Range{{First: 12, Last: 15}, {First: 20, Last: 20}}
+			}
 		}
 		if partitions[i].Partition > 2 {
 			return fmt.Errorf("describe: %w", kerr.UnknownTopicOrPartition)
@@ -263,6 +266,7 @@ func TestShareOffsets(t *testing.T) {
 		all := kmsg.NewDescribeShareGroupOffsetsRequestGroup()
 		all.GroupID = "g"
 		some := all
+		all.UnknownTags.Set(protocol.TagWantDecided, nil)
 		some.Topics = []kmsg.DescribeShareGroupOffsetsRequestGroupTopic{{Topic: "t", Partitions: []int32{0, 1, 9}}, {Topic: "x", Partitions: []int32{0}}}
 		none := all
 		none.GroupID = "none"
@@ -279,6 +283,9 @@ func TestShareOffsets(t *testing.T) {
 								s += fmt.Sprint("/", n)
 							}
 						}
+						if ranges := protocol.RangesTag(&p.UnknownTags, protocol.TagDecided); ranges != nil {
+							s += fmt.Sprint("/", ranges)
+						}
 						if p.ErrorCode != 0 {
 							s += " " + kerr.TypedErrorForCode(p.ErrorCode).Message
 						}
@@ -288,7 +295,7 @@ func TestShareOffsets(t *testing.T) {
 			}
 			return s
 		}
-		if got, want := show(), "g t 0:7/3/10/4/2/1. g t 0:7/3/10/4/2/1 1:-1/0/-1 9:-1/0/-1 x 0:-1/0/-1. none. "; got != want {
+		if got, want := show(), "g t 0:7/3/10/4/2/1/[{12 15} {20 20}]. g t 0:7/3/10/4/2/1 1:-1/0/-1 9:-1/0/-1 x 0:-1/0/-1. none. "; got != want {
 			t.Errorf("described\n%s, want\n%s", got, want)
 		}
 		c.shares.set(true, nil)

@@ -120,11 +120,13 @@ type ShareState struct {
 	InFlight      int64 // of those: acquired by a member
 	Delayed       int64 // of those: not to be delivered yet
 	DeadLettering int64 // given up, and on their way to the dead-letter topic
+	// Decided is which records after Start nobody gets any more, as far as they were asked for.
+	Decided []share.Range
 }
 
 // ShareState returns where a group stands, as far as that is replicated. Errors: NOT_LEADER_OR_FOLLOWER; GROUP_ID_NOT_FOUND for
-// one that was never initialised here.
-func (p *Partition) ShareState(group string) (ShareState, error) {
+// one that was never initialised here. ranges is of how many ranges Decided may be.
+func (p *Partition) ShareState(group string, ranges int) (ShareState, error) {
 	_, l, err := p.leader(-1)
 	if err != nil {
 		return ShareState{}, err
@@ -138,5 +140,6 @@ func (p *Partition) ShareState(group string) (ShareState, error) {
 	return ShareState{
 		Start: s.Start(), Epoch: l.Epoch, Lag: waiting + n.Available + n.Delayed + n.Acquired,
 		InFlight: n.Acquired, Delayed: n.Delayed, DeadLettering: n.Archiving,
+		Decided: s.Decided(ranges),
 	}, nil
 }

@@ -27,7 +27,7 @@ func TestShareRequestsOutOfOrder(t *testing.T) {
 	for range 2 {
 		late("an initialisation from before the deletion", f.partition().ShareInitialize(ctx, group, epoch(1, 4)))
 		late("a reset from before the deletion", f.partition().ShareReset(ctx, group, epoch(1, 4), 0))
-		if _, err := f.partition().ShareState(group); !errors.Is(err, kerr.GroupIDNotFound) {
+		if _, err := f.partition().ShareState(group, 0); !errors.Is(err, kerr.GroupIDNotFound) {
 			t.Fatalf("the group has a state: %v", err)
 		}
 		f.must(f.partition().ShareDelete(ctx, group, epoch(1, 4))) // there is nothing to delete

@@ -64,7 +64,7 @@ func TestShareOnAFullDisk(t *testing.T) {
 	f.want("with space for deliveries used up", f.receive("m", 2))
 	f.must(f.acknowledge("m", share.Reject, 2, 2))
 	f.wantStart(2)
-	if s, err := p.ShareState(group); err != nil || s.DeadLettering != 1 {
+	if s, err := p.ShareState(group, 0); err != nil || s.DeadLettering != 1 {
 		t.Errorf("%d dead letters are due, want 1 (%v)", s.DeadLettering, err)
 	}
 	f.space.Store(uint32(raft.SpaceLow))

@@ -323,7 +323,7 @@ func (f *fixture) wantStart(want log.Offset) {
 	var s ShareState
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		var err error
-		if s, err = f.partition().ShareState(group); err != nil {
+		if s, err = f.partition().ShareState(group, 0); err != nil {
 			f.t.Fatal(err)
 		}
 		if s.Start == want {
@@ -411,7 +411,7 @@ func TestQueueWaitsForItsGroups(t *testing.T) {
 	f.must(f.partition().ShareDelete(t.Context(), "others", share.Epoch{}))
 	f.reclaim(NothingNeeded)
 	f.wantLogStart(2)
-	if _, err := f.partition().ShareState("others"); !errors.Is(err, kerr.GroupIDNotFound) {
+	if _, err := f.partition().ShareState("others", 0); !errors.Is(err, kerr.GroupIDNotFound) {
 		t.Errorf("a deleted group: %v", err)
 	}
 }

@@ -74,6 +74,31 @@ func (p *Partition) Runs(from Offset) iter.Seq[Run] {
 	}
 }
 
+// Range is the offsets from First to Last.
+type Range struct{ First, Last Offset }
+
+// Decided returns the offsets of the window that nobody gets any more, also those whose dead letters are yet to be written: the first
+// ranges of them, as many as limit says.
+func (p *Partition) Decided(limit int) []Range {
+	var ranges []Range
+	if limit <= 0 {
+		return nil
+	}
+	for r := range p.Runs(p.start) {
+		if !r.State.Decided() && r.State != Archiving {
+			continue
+		}
+		if n := len(ranges); n > 0 && ranges[n-1].Last+1 == r.First {
+			ranges[n-1].Last = r.Last
+			continue
+		} else if n == limit {
+			break
+		}
+		ranges = append(ranges, Range{r.First, r.Last})
+	}
+	return ranges
+}
+
 // Apply makes a Change.
 func (p *Partition) Apply(c Change) {
 	if c.Reset {

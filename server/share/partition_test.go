@@ -2,6 +2,7 @@ package share
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -103,5 +104,22 @@ func TestCloneIsReadElsewhere(t *testing.T) {
 	wg.Wait()
 	if got := p.Counts(); got.Available != 1000 || got.Decided != 19_000 || p.End() != 20_000 {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestDecidedRanges(t *testing.T) {
+	p := New(5)
+	p.Apply(Change{Start: 5, Runs: []Run{
+		{First: 5, Last: 5, State: Acquired, DeliveryCount: 1, Member: "m", Until: 9},
+		{First: 6, Last: 8, State: Acknowledged},
+		{First: 9, Last: 9, State: Archived},
+		{First: 10, Last: 10, State: Archiving, DeliveryCount: 1},
+		{First: 11, Last: 12, State: Available},
+		{First: 13, Last: 13, State: Acknowledged},
+	}})
+	for limit, want := range map[int]string{0: "[]", 1: "[{6 10}]", 2: "[{6 10} {13 13}]", 9: "[{6 10} {13 13}]"} {
+		if got := fmt.Sprint(p.Decided(limit)); got != want {
+			t.Errorf("%d ranges: %s, want %s", limit, got, want)
+		}
 	}
 }

@@ -20,7 +20,9 @@ type State struct {
 	InFlight      int64
 	Delayed       int64
 	DeadLettering int64 // given up, but their dead letters are yet to be written
-	Err           error // why the partition's leader did not answer
+	// Decided is which records after Start nobody gets any more, with DescribeDecided and as far as the broker tells.
+	Decided []protocol.OffsetRange
+	Err     error // why the partition's leader did not answer
 }
 
 // States are those of a group, by topic and partition.
@@ -31,8 +33,18 @@ const describeTime = 2 * time.Second
 
 // Describe returns the states of groups. A group that does not exist has none.
 func Describe(ctx context.Context, client *kgo.Client, groups ...string) (map[string]States, error) {
+	return describeAll(ctx, client, false, groups)
+}
+
+// DescribeDecided is Describe with which records of a group were decided out of order.
+func DescribeDecided(ctx context.Context, client *kgo.Client, group string) (States, error) {
+	described, err := describeAll(ctx, client, true, []string{group})
+	return described[group], err
+}
+
+func describeAll(ctx context.Context, client *kgo.Client, decided bool, groups []string) (map[string]States, error) {
 	for begun := time.Now(); ; {
-		described, err := describe(ctx, client, groups)
+		described, err := describe(ctx, client, decided, groups)
 		again := err != nil && Temporary(err) || err == nil && leaderless(described) && time.Since(begun) < describeTime
 		if !again || !sleep(ctx, retryPause) {
 			return described, err
@@ -54,7 +66,7 @@ func leaderless(groups map[string]States) bool {
 	return false
 }
 
-func describe(ctx context.Context, client *kgo.Client, groups []string) (map[string]States, error) {
+func describe(ctx context.Context, client *kgo.Client, decided bool, groups []string) (map[string]States, error) {
 	described := make(map[string]States, len(groups))
 	if len(groups) == 0 {
 		return described, nil
@@ -63,6 +75,9 @@ func describe(ctx context.Context, client *kgo.Client, groups []string) (map[str
 	for _, group := range groups {
 		g := kmsg.NewDescribeShareGroupOffsetsRequestGroup()
 		g.GroupID = group
+		if decided {
+			g.UnknownTags.Set(protocol.TagWantDecided, nil)
+		}
 		req.Groups = append(req.Groups, g)
 	}
 	for _, shard := range client.RequestSharded(ctx, req) {
@@ -90,6 +105,7 @@ func states(topics []kmsg.DescribeShareGroupOffsetsResponseGroupTopic) States {
 				state.Start, state.Lag = -1, -1
 			}
 			state.counts(&p.UnknownTags)
+			state.Decided = protocol.RangesTag(&p.UnknownTags, protocol.TagDecided)
 			result[topic.Topic][p.Partition] = state
 		}
 	}

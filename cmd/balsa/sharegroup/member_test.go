@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -394,6 +395,7 @@ func TestTagsOfOurOwn(t *testing.T) {
 func TestDescribeReadsTags(t *testing.T) {
 	q := newQueue(t, nil)
 	q.cluster.ControlKey(int16(kmsg.DescribeShareGroupOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		q.cluster.KeepControl()
 		resp := req.ResponseKind().(*kmsg.DescribeShareGroupOffsetsResponse)
 		group := kmsg.NewDescribeShareGroupOffsetsResponseGroup()
 		group.GroupID = "g"
@@ -405,6 +407,9 @@ func TestDescribeReadsTags(t *testing.T) {
 		p.UnknownTags.Set(protocol.TagDelayed, binary.BigEndian.AppendUint64(nil, 2))
 		p.UnknownTags.Set(protocol.TagDeadLettering, binary.BigEndian.AppendUint64(nil, 1))
 		p.UnknownTags.Set(99_999, []byte("unknown"))
+		if protocol.HasTag(&req.(*kmsg.DescribeShareGroupOffsetsRequest).Groups[0].UnknownTags, protocol.TagWantDecided) {
+			protocol.SetRangesTag(&p.UnknownTags, protocol.TagDecided, []protocol.OffsetRange{{First: 7, Last: 9}})
+		}
 		topic.Partitions = append(topic.Partitions, p)
 		group.Topics = append(group.Topics, topic)
 		resp.Groups = append(resp.Groups, group)
@@ -412,8 +417,12 @@ func TestDescribeReadsTags(t *testing.T) {
 	})
 	groups, err := Describe(t.Context(), q.client, "g")
 	want := State{Start: 5, Lag: 9, InFlight: 3, Delayed: 2, DeadLettering: 1}
-	if got := groups["g"]["q"][1]; err != nil || got != want {
+	if got := groups["g"]["q"][1]; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("described %+v, %v", got, err)
+	}
+	want.Decided = []protocol.OffsetRange{{First: 7, Last: 9}}
+	if states, err := DescribeDecided(t.Context(), q.client, "g"); err != nil || !reflect.DeepEqual(states["q"][1], want) {
+		t.Errorf("described %+v, %v", states, err)
 	}
 	if groups, err := Describe(t.Context(), q.client, "nobody"); err != nil || len(groups["nobody"]) > 0 {
 		t.Errorf("a group that does not exist has states %v, %v", groups, err)
