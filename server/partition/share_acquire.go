@@ -57,8 +57,9 @@ const (
 )
 
 // ShareAcquire gives a member records that nobody else has: they are acquired until the lock duration ends, unless they are
-// acknowledged before. It returns nil when there are none now or no memory for them, and while the disk is too full to take note of deliveries. It reads, but does not wait for the disk or other nodes. Errors:
-// NOT_LEADER_OR_FOLLOWER, GROUP_ID_NOT_FOUND for a group without state here, KAFKA_STORAGE_ERROR.
+// acknowledged before. It returns nil when there are none now, or no memory for them, and while the disk is too full to take note of
+// deliveries. It reads, but does not wait for the disk or other nodes. Errors: NOT_LEADER_OR_FOLLOWER, GROUP_ID_NOT_FOUND for a group
+// without state here, KAFKA_STORAGE_ERROR.
 func (p *Partition) ShareAcquire(a ShareAcquire) (*ShareAcquiring, error) {
 	p.shares.mu.Lock()
 	g, err := p.share(a.Group)

@@ -26,7 +26,7 @@ func (f *fixture) keepBack(member string, typ share.AckType, first, last log.Off
 
 func (f *fixture) shareStart() log.Offset {
 	f.t.Helper()
-	s, err := f.partition().ShareState(group)
+	s, err := f.partition().ShareState(group, 0)
 	f.must(err)
 	return s.Start
 }
