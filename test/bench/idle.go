@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"balsa/test/bench/measure"
 	"balsa/test/harness"
 )
 
@@ -31,7 +32,7 @@ func measureIdle(ctx context.Context, s *settings, programs *programs) (err erro
 	}
 	ready := time.Since(created)
 	// Elections and the balancing of leaders are not idleness.
-	if err := sleep(ctx, s.idle/2); err != nil {
+	if err := measure.Sleep(ctx, s.idle/2); err != nil {
 		return err
 	}
 	full, err := watch(ctx, p, s.idle)
@@ -55,28 +56,19 @@ type idleness struct {
 }
 
 func watch(ctx context.Context, p *peer, d time.Duration) (idleness, error) {
-	m, err := startMeter(p.pids)
+	m, err := measure.Start(p.pids)
 	if err != nil {
 		return idleness{}, err
 	}
-	if err := sleep(ctx, d); err != nil {
+	if err := measure.Sleep(ctx, d); err != nil {
 		return idleness{}, err
 	}
-	took, c, err := m.stop()
+	took, c, err := m.Stop()
 	if err != nil {
 		return idleness{}, err
 	}
 	memory, err := harness.Memory(p.pids...)
-	return idleness{c.server.Seconds() / took.Seconds(), memory}, err
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return idleness{c.Server.Seconds() / took.Seconds(), memory}, err
 }
 
 // allLed waits until every partition has a leader.
@@ -97,7 +89,7 @@ func allLed(ctx context.Context, p *peer, partitions int) error {
 		if led == partitions {
 			return nil
 		}
-		if err := sleep(ctx, 100*time.Millisecond); err != nil {
+		if err := measure.Sleep(ctx, 100*time.Millisecond); err != nil {
 			return fmt.Errorf("%d of %d partitions are led: %w", led, partitions, err)
 		}
 	}

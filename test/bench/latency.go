@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"balsa/test/bench/measure"
 )
 
 // latency holds one sample per record, counted from the moment when it should have been sent: a stall counts for
@@ -41,7 +43,7 @@ func measureLatency(ctx context.Context, s *settings, p *peer) (latency, error) 
 		return l, err
 	}
 	defer producer.Close()
-	m, err := startMeter(p.pids)
+	m, err := measure.Start(p.pids)
 	if err != nil {
 		return l, err
 	}
@@ -54,18 +56,18 @@ func measureLatency(ctx context.Context, s *settings, p *peer) (latency, error) 
 		return l, err
 	}
 	reading.Wait()
-	_, c, err := m.stop()
+	_, c, err := m.Stop()
 	if err == nil {
 		err = readErr
 	}
-	l.server = c.server
+	l.server = c.Server
 	slices.Sort(l.acks)
 	slices.Sort(l.endToEnd)
 	return l, err
 }
 
 func (l *latency) produce(ctx context.Context, cl *kgo.Client, due func(int) time.Time) error {
-	data := payload()
+	data := measure.Payload()
 	var mu sync.Mutex
 	var failed error
 	for i := range l.acks {

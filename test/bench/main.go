@@ -17,6 +17,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"balsa/test/bench/measure"
 )
 
 // settings are the command line.
@@ -91,7 +93,7 @@ func bench(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("`go run ./test/bench %s`\n\n%s\n", strings.Join(os.Args[1:], " "), machine())
+	fmt.Printf("`go run ./test/bench %s`\n\n%s\n", strings.Join(os.Args[1:], " "), measure.Machine())
 	if strings.Contains(s.run, "throughput") || strings.Contains(s.run, "latency") {
 		var r results
 		for pass := range s.passes {

@@ -3,12 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"runtime"
-	"slices"
-	"strings"
 	"time"
+
+	"balsa/test/bench/measure"
 )
 
 // results collects one entry per pass for each peer and measurement; passes of different peers correspond.
@@ -59,21 +56,21 @@ func (r *results) printThroughput(out io.Writer, s *settings, w workload) {
 	control := r.throughputs["control"][w]
 	for _, name := range s.peers {
 		all := r.throughputs[name][w]
-		col := func(f func(throughput) float64) float64 { return median(each(all, f)) }
+		col := func(f func(throughput) float64) float64 { return measure.Median(measure.Each(all, f)) }
 		fmt.Fprintf(out, "| %s | %.0f | %.0f | %s | %.2f | %.2f | %.2f | %.2f | %.0f | %s | %.2f | %.2f |\n", name,
 			col(throughput.mbps),
 			col(func(t throughput) float64 { return float64(t.records) / 1e3 / t.produce.Seconds() }),
-			ratio(each(all, throughput.mbps), each(control, throughput.mbps)),
-			col(func(t throughput) float64 { return t.perGiB(t.produceCost.server) }),
-			col(func(t throughput) float64 { return t.perGiB(t.produceCost.client) }),
+			measure.Ratio(measure.Each(all, throughput.mbps), measure.Each(control, throughput.mbps)),
+			col(func(t throughput) float64 { return t.perGiB(t.produceCost.Server) }),
+			col(func(t throughput) float64 { return t.perGiB(t.produceCost.Client) }),
 			col(func(t throughput) float64 {
-				return float64(t.produceCost.server.Microseconds()) / float64(t.records)
+				return float64(t.produceCost.Server.Microseconds()) / float64(t.records)
 			}),
-			col(func(t throughput) float64 { return float64(t.produceCost.written) / float64(t.bytes) }),
+			col(func(t throughput) float64 { return float64(t.produceCost.Written) / float64(t.bytes) }),
 			col(throughput.replayMBps),
-			ratio(each(all, throughput.replayMBps), each(control, throughput.replayMBps)),
-			col(func(t throughput) float64 { return t.perGiB(t.replayCost.server) }),
-			col(func(t throughput) float64 { return t.perGiB(t.replayCost.client) }))
+			measure.Ratio(measure.Each(all, throughput.replayMBps), measure.Each(control, throughput.replayMBps)),
+			col(func(t throughput) float64 { return t.perGiB(t.replayCost.Server) }),
+			col(func(t throughput) float64 { return t.perGiB(t.replayCost.Client) }))
 	}
 }
 
@@ -85,72 +82,13 @@ func (r *results) printLatency(out io.Writer, s *settings) {
 	for _, name := range s.peers {
 		all := r.latencies[name]
 		col := func(samples func(latency) []time.Duration, p float64) string {
-			ms := each(all, func(l latency) float64 { return percentile(samples(l), p).Seconds() * 1e3 })
-			return fmt.Sprintf("%.2f", median(ms))
+			ms := measure.Each(all, func(l latency) float64 { return measure.Percentile(samples(l), p).Seconds() * 1e3 })
+			return fmt.Sprintf("%.2f", measure.Median(ms))
 		}
 		acks := func(l latency) []time.Duration { return l.acks }
 		ends := func(l latency) []time.Duration { return l.endToEnd }
-		cpu := median(each(all, func(l latency) float64 { return l.server.Seconds() / s.latency.Seconds() * 100 }))
+		cpu := measure.Median(measure.Each(all, func(l latency) float64 { return l.server.Seconds() / s.latency.Seconds() * 100 }))
 		fmt.Fprintf(out, "| %s | %s | %s | %s | %s | %s | %s | %.1f |\n", name, col(acks, 50), col(acks, 99), col(acks, 99.9),
 			col(ends, 50), col(ends, 99), col(ends, 99.9), cpu)
 	}
-}
-
-// percentile takes sorted samples; nearest rank.
-func percentile(sorted []time.Duration, p float64) time.Duration {
-	if len(sorted) == 0 {
-		return 0
-	}
-	i := int(p / 100 * float64(len(sorted)))
-	return sorted[min(i, len(sorted)-1)]
-}
-
-func each[T any](all []T, f func(T) float64) []float64 {
-	out := make([]float64, len(all))
-	for i, v := range all {
-		out[i] = f(v)
-	}
-	return out
-}
-
-func median(all []float64) float64 {
-	if len(all) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(all))
-	if n := len(sorted); n%2 == 0 {
-		return (sorted[n/2-1] + sorted[n/2]) / 2
-	}
-	return sorted[len(sorted)/2]
-}
-
-// ratio is the median of the ratios within each pass: what else the machine did then, it did to both.
-func ratio(peer, control []float64) string {
-	if len(peer) == 0 || len(peer) != len(control) {
-		return "–"
-	}
-	ratios := make([]float64, len(peer))
-	for i := range peer {
-		ratios[i] = peer[i] / control[i]
-	}
-	return fmt.Sprintf("%.2f", median(ratios))
-}
-
-// machine describes where and when.
-func machine() string {
-	model := "unknown processor"
-	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(info)) {
-			if rest, ok := strings.CutPrefix(line, "model name"); ok {
-				model = strings.TrimSpace(strings.TrimLeft(rest, "\t :"))
-				break
-			}
-		}
-	}
-	commit, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
-	if err != nil {
-		commit = []byte("unknown")
-	}
-	return fmt.Sprintf("%s, %d × %s, %s %s/%s, commit %s", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), model,
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, strings.TrimSpace(string(commit)))
 }

@@ -2,16 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"balsa/test/harness"
+	"balsa/test/bench/measure"
 )
 
 // workload is one throughput measurement.
@@ -27,67 +25,9 @@ type throughput struct {
 	records     int64
 	bytes       int64 // of values
 	produce     time.Duration
-	produceCost cost
+	produceCost measure.Cost
 	replay      time.Duration
-	replayCost  cost
-}
-
-// cost is processor time and disk writes.
-type cost struct {
-	server, client time.Duration
-	written        int64 // bytes that the servers sent to the disk
-}
-
-// meter measures the cost of what happens between start and stop.
-type meter struct {
-	pids   []int
-	before cost
-	since  time.Time
-}
-
-func startMeter(pids []int) (*meter, error) {
-	m := &meter{pids: pids}
-	var err error
-	m.before, err = costSoFar(pids)
-	m.since = time.Now()
-	return m, err
-}
-
-func (m *meter) stop() (time.Duration, cost, error) {
-	took := time.Since(m.since)
-	now, err := costSoFar(m.pids)
-	return took, cost{now.server - m.before.server, now.client - m.before.client, now.written - m.before.written}, err
-}
-
-func costSoFar(pids []int) (cost, error) {
-	var c cost
-	var err error
-	if c.server, err = harness.CPUTime(pids...); err != nil {
-		return c, err
-	}
-	for _, pid := range pids {
-		io, err := harness.ReadIO(pid)
-		if err != nil {
-			return c, err
-		}
-		c.written += io.DiskWrite
-	}
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return c, fmt.Errorf("own processor time: %w", err)
-	}
-	c.client = time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	return c, nil
-}
-
-// payload is random, so that nothing on the way can gain from its content; values are windows of it.
-func payload() []byte {
-	b := make([]byte, 8<<20)
-	rng := rand.New(rand.NewPCG(1, 2))
-	for i := 0; i < len(b); i += 8 {
-		binary.LittleEndian.PutUint64(b[i:], rng.Uint64())
-	}
-	return b
+	replayCost  measure.Cost
 }
 
 // measureThroughput writes for a while with a bounded number of records in flight, then reads everything back.
@@ -122,7 +62,7 @@ func produceFor(ctx context.Context, s *settings, p *peer, topic string, w workl
 		return throughput{}, err
 	}
 	defer cl.Close()
-	data := payload()
+	data := measure.Payload()
 	var acked, failed atomic.Int64
 	var first atomic.Value
 	done := func(_ *kgo.Record, err error) {
@@ -133,12 +73,12 @@ func produceFor(ctx context.Context, s *settings, p *peer, topic string, w workl
 		}
 		acked.Add(1)
 	}
-	m, err := startMeter(p.pids)
+	m, err := measure.Start(p.pids)
 	if err != nil {
 		return throughput{}, err
 	}
 	rng := rand.New(rand.NewPCG(3, 4))
-	for end := m.since.Add(s.produce); time.Now().Before(end) && ctx.Err() == nil; {
+	for end := m.Since.Add(s.produce); time.Now().Before(end) && ctx.Err() == nil; {
 		for range 64 {
 			at := rng.IntN(len(data) - w.size)
 			cl.Produce(ctx, &kgo.Record{Value: data[at : at+w.size]}, done)
@@ -148,7 +88,7 @@ func produceFor(ctx context.Context, s *settings, p *peer, topic string, w workl
 		return throughput{}, err
 	}
 	var t throughput
-	if t.produce, t.produceCost, err = m.stop(); err != nil {
+	if t.produce, t.produceCost, err = m.Stop(); err != nil {
 		return t, err
 	}
 	if n := failed.Load(); n > 0 {
@@ -165,7 +105,7 @@ func replay(ctx context.Context, p *peer, topic string, w workload, t *throughpu
 	for i := range w.partitions {
 		from[i] = kgo.NewOffset().At(0)
 	}
-	m, err := startMeter(p.pids)
+	m, err := measure.Start(p.pids)
 	if err != nil {
 		return err
 	}
@@ -192,6 +132,6 @@ func replay(ctx context.Context, p *peer, topic string, w workload, t *throughpu
 			return gap
 		}
 	}
-	t.replay, t.replayCost, err = m.stop()
+	t.replay, t.replayCost, err = m.Stop()
 	return err
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"balsa/test/bench/measure"
 )
 
 // latency is how long messages took that were sent at a fixed low rate, from the moment when each was due: a stall counts for all
@@ -52,14 +54,14 @@ func measureLatency(ctx context.Context, s *settings, sys system, queue string, 
 	if err != nil {
 		return latency{}, fmt.Errorf("producer: %w", err)
 	}
-	if err := sleep(ctx, s.settle); err != nil {
+	if err := measure.Sleep(ctx, s.settle); err != nil {
 		return latency{}, err
 	}
-	before, err := costSoFar(sys.pids())
+	m, err := measure.Start(sys.pids())
 	if err != nil {
 		return latency{}, err
 	}
-	start = time.Now()
+	start = m.Since
 	for i := range total {
 		time.Sleep(time.Until(due(i)))
 		body := slices.Clone(s.payload[i : i+latencySize])
@@ -69,7 +71,7 @@ func measureLatency(ctx context.Context, s *settings, sys system, queue string, 
 		}
 	}
 	err = errors.Join(p.flush(ctx), t.await(ctx, int64(total)))
-	now, err2 := costSoFar(sys.pids())
+	_, cost, err2 := m.Stop()
 	err = errors.Join(err, err2, p.close(), finish(ctx, consumers))
 	for _, c := range consumers {
 		err = errors.Join(err, c.close())
@@ -82,9 +84,9 @@ func measureLatency(ctx context.Context, s *settings, sys system, queue string, 
 		sorted[i] = time.Duration(took[i].Load())
 	}
 	slices.Sort(sorted)
-	at := func(p float64) float64 { return sorted[min(int(p*float64(total)), total-1)].Seconds() * 1e3 }
+	at := func(p float64) float64 { return measure.Percentile(sorted, p).Seconds() * 1e3 }
 	return latency{
-		Workers: workers, Messages: total, P50: at(0.5), P99: at(0.99), P999: at(0.999), Max: at(1),
-		ServerCPU: (now.server - before.server).Seconds() / s.latency.Seconds(),
+		Workers: workers, Messages: total, P50: at(50), P99: at(99), P999: at(99.9), Max: at(100),
+		ServerCPU: cost.Server.Seconds() / s.latency.Seconds(),
 	}, nil
 }

@@ -21,6 +21,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"balsa/test/bench/measure"
 )
 
 // settings are the command line.
@@ -56,7 +58,7 @@ func main() {
 }
 
 func parse() (*settings, error) {
-	s := &settings{payload: payload()}
+	s := &settings{payload: measure.Payload()}
 	known := slices.Sorted(maps.Keys(starters))
 	systems := flag.String("systems", "balsa,rabbitmq,nats,nats-fsync", "who is measured: "+strings.Join(known, ", "))
 	workloads := flag.String("workloads", "1x1024,1x100,6x1024,6x100", "SHARDSxBYTES of the throughput measurements; empty: none")
@@ -116,7 +118,7 @@ func bench(ctx context.Context, s *settings) (err error) {
 	for pass := range s.passes {
 		for _, name := range s.systems {
 			fmt.Fprintf(os.Stderr, "%s pass %d of %d: %s\n", time.Now().Format(time.TimeOnly), pass+1, s.passes, name)
-			if err := measure(ctx, s, filepath.Join(dir, fmt.Sprintf("%s-%d", name, pass)), name, pass, &r); err != nil {
+			if err := measureSystem(ctx, s, filepath.Join(dir, fmt.Sprintf("%s-%d", name, pass)), name, pass, &r); err != nil {
 				return fmt.Errorf("%s (data and logs in %s): %w", name, dir, err)
 			}
 		}
@@ -132,8 +134,8 @@ func bench(ctx context.Context, s *settings) (err error) {
 	return os.WriteFile(s.json, append(out, '\n'), 0o644)
 }
 
-// measure runs all measurements on a fresh instance of a system.
-func measure(ctx context.Context, s *settings, dir, name string, pass int, r *results) (err error) {
+// measureSystem runs all measurements on a fresh instance of a system.
+func measureSystem(ctx context.Context, s *settings, dir, name string, pass int, r *results) (err error) {
 	sys, err := start(ctx, dir, name)
 	if err != nil {
 		return err

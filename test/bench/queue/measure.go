@@ -9,9 +9,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
+	"balsa/test/bench/measure"
 	"balsa/test/harness"
 )
 
@@ -34,43 +34,6 @@ type throughput struct {
 	ClientCPU float64  `json:"client_cpu_seconds"`
 	Written   int64    `json:"disk_bytes"`   // sent to the disk by all nodes
 	Memory    int64    `json:"memory_bytes"` // resident, of all nodes, at the end
-}
-
-// cost is processor time and disk writes so far.
-type cost struct {
-	server, client time.Duration
-	written        int64
-}
-
-func costSoFar(pids []int) (cost, error) {
-	var c cost
-	var err error
-	if c.server, err = harness.CPUTime(pids...); err != nil {
-		return c, err
-	}
-	for _, pid := range pids {
-		io, err := harness.ReadIO(pid)
-		if err != nil {
-			return c, err
-		}
-		c.written += io.DiskWrite
-	}
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return c, fmt.Errorf("own processor time: %w", err)
-	}
-	c.client = time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	return c, nil
-}
-
-// payload is random, so that nothing on the way can gain from its content; messages are windows of it behind their number.
-func payload() []byte {
-	b := make([]byte, 8<<20)
-	rng := rand.New(rand.NewPCG(1, 2))
-	for i := 0; i < len(b); i += 8 {
-		binary.LittleEndian.PutUint64(b[i:], rng.Uint64())
-	}
-	return b
 }
 
 // tally counts messages by their number, in bodies' first eight bytes, each once. It is safe for concurrent use.
@@ -127,18 +90,17 @@ func measureThroughput(ctx context.Context, s *settings, sys system, queue strin
 		}
 		producers = append(producers, p)
 	}
-	if err := sleep(ctx, s.settle); err != nil { // consumers join their groups
+	if err := measure.Sleep(ctx, s.settle); err != nil { // consumers join their groups
 		return r, err
 	}
-	before, err := costSoFar(sys.pids())
+	m, err := measure.Start(sys.pids())
 	if err != nil {
 		return r, err
 	}
-	began := time.Now()
-	if err := produce(ctx, s, t, producers, w.Size, began.Add(s.duration)); err != nil {
+	if err := produce(ctx, s, t, producers, w.Size, m.Since.Add(s.duration)); err != nil {
 		return r, err
 	}
-	r.Produce = time.Since(began).Seconds()
+	r.Produce = time.Since(m.Since).Seconds()
 	r.Messages = int64(t.next.Load())
 	if err := t.await(ctx, r.Messages); err != nil {
 		return r, err
@@ -146,9 +108,9 @@ func measureThroughput(ctx context.Context, s *settings, sys system, queue strin
 	if err := finish(ctx, consumers); err != nil {
 		return r, err
 	}
-	r.Total = time.Since(began).Seconds()
+	r.Total = time.Since(m.Since).Seconds()
 	r.Again = t.again.Load()
-	if err := r.charge(sys, before); err != nil {
+	if err := r.charge(sys, m); err != nil {
 		return r, err
 	}
 	for _, c := range consumers {
@@ -171,13 +133,12 @@ func finish(ctx context.Context, consumers []consumer) error {
 }
 
 // charge notes what the measurement cost.
-func (r *throughput) charge(sys system, before cost) error {
-	now, err := costSoFar(sys.pids())
+func (r *throughput) charge(sys system, m *measure.Meter) error {
+	_, c, err := m.Stop()
 	if err != nil {
 		return err
 	}
-	r.ServerCPU, r.ClientCPU = (now.server - before.server).Seconds(), (now.client - before.client).Seconds()
-	r.Written = now.written - before.written
+	r.ServerCPU, r.ClientCPU, r.Written = c.Server.Seconds(), c.Client.Seconds(), c.Written
 	r.Memory, err = harness.Memory(sys.pids()...)
 	return err
 }
@@ -227,17 +188,8 @@ func (t *tally) await(ctx context.Context, messages int64) error {
 		case time.Since(since) > patience:
 			return fmt.Errorf("%d of %d messages came, and no more for %v", n, messages, patience)
 		}
-		if err := sleep(ctx, time.Millisecond); err != nil {
+		if err := measure.Sleep(ctx, time.Millisecond); err != nil {
 			return err
 		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

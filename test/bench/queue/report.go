@@ -3,12 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"runtime"
-	"slices"
-	"strings"
-	"time"
+
+	"balsa/test/bench/measure"
 )
 
 // results are all measurements of a run, in their order.
@@ -35,11 +31,11 @@ func (r *results) printThroughput(out io.Writer, s *settings, w workload) {
 	rabbit := r.of("rabbitmq", w)
 	for _, name := range s.systems {
 		all := r.of(name, w)
-		col := func(f func(throughput) float64) float64 { return median(each(all, f)) }
+		col := func(f func(throughput) float64) float64 { return measure.Median(measure.Each(all, f)) }
 		per := func(seconds func(throughput) float64) float64 {
 			return col(func(t throughput) float64 { return seconds(t) * 1e6 / float64(t.Messages) })
 		}
-		fmt.Fprintf(out, "| %s | %.1f | %s | %.1f | %.1f | %.1f | %.2f | %.0f |\n", name, col(rate), ratio(each(all, rate), each(rabbit, rate)),
+		fmt.Fprintf(out, "| %s | %.1f | %s | %.1f | %.1f | %.1f | %.2f | %.0f |\n", name, col(rate), measure.Ratio(measure.Each(all, rate), measure.Each(rabbit, rate)),
 			col(func(t throughput) float64 { return float64(t.Messages) / t.Produce / 1e3 }),
 			per(func(t throughput) float64 { return t.ServerCPU }), per(func(t throughput) float64 { return t.ClientCPU }),
 			col(func(t throughput) float64 { return float64(t.Written) / float64(t.Messages*int64(w.Size)) }),
@@ -60,7 +56,7 @@ func (r *results) printLatency(out io.Writer, s *settings) {
 					all = append(all, l)
 				}
 			}
-			col := func(f func(latency) float64) float64 { return median(each(all, f)) }
+			col := func(f func(latency) float64) float64 { return measure.Median(measure.Each(all, f)) }
 			fmt.Fprintf(out, "| %s | %.2f | %.2f | %.2f | %.1f | %.0f |\n", name,
 				col(func(l latency) float64 { return l.P50 }), col(func(l latency) float64 { return l.P99 }),
 				col(func(l latency) float64 { return l.P999 }), col(func(l latency) float64 { return l.Max }),
@@ -79,57 +75,9 @@ func (r *results) of(name string, w workload) (all []throughput) {
 	return all
 }
 
-func each[T any](all []T, f func(T) float64) []float64 {
-	out := make([]float64, len(all))
-	for i, v := range all {
-		out[i] = f(v)
-	}
-	return out
-}
-
-func median(all []float64) float64 {
-	if len(all) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(all))
-	if n := len(sorted); n%2 == 0 {
-		return (sorted[n/2-1] + sorted[n/2]) / 2
-	}
-	return sorted[len(sorted)/2]
-}
-
-// ratio is the median of the ratios within each pass: what else the machine did then, it did to both.
-func ratio(system, other []float64) string {
-	if len(system) == 0 || len(system) != len(other) {
-		return "–"
-	}
-	ratios := make([]float64, len(system))
-	for i := range system {
-		ratios[i] = system[i] / other[i]
-	}
-	return fmt.Sprintf("%.2f", median(ratios))
-}
-
-// machine describes where and when.
+// machine describes where and when, and what the others are.
 func machine() string {
-	model := "unknown processor"
-	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(info)) {
-			if rest, ok := strings.CutPrefix(line, "model name"); ok {
-				model = strings.TrimSpace(strings.TrimLeft(rest, "\t :"))
-				break
-			}
-		}
-	}
-	return fmt.Sprintf("%s, %d × %s, %s, commit %s; RabbitMQ %s, NATS %s", time.Now().UTC().Format(time.DateOnly), runtime.NumCPU(), model,
-		runtime.Version(), command("git", "rev-parse", "--short", "HEAD"), command("dpkg-query", "-W", "-f", "${Version}", "rabbitmq-server"),
-		command("go", "list", "-m", "-f", "{{.Version}}", "github.com/nats-io/nats-server/v2"))
-}
-
-func command(name string, args ...string) string {
-	out, err := exec.Command(name, args...).Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
+	return fmt.Sprintf("%s; RabbitMQ %s, NATS %s", measure.Machine(),
+		measure.Output("dpkg-query", "-W", "-f", "${Version}", "rabbitmq-server"),
+		measure.Output("go", "list", "-m", "-f", "{{.Version}}", "github.com/nats-io/nats-server/v2"))
 }
