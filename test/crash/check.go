@@ -1,9 +1,6 @@
 package crash
 
-import (
-	"fmt"
-	"strings"
-)
+import "balsa/test/violation"
 
 // Stream is what one producer writes to one partition.
 type Stream struct {
@@ -40,45 +37,12 @@ const (
 	OffsetJump Kind = "offset jump" // offsets are not 0, 1, 2, ...
 )
 
-// Violation is one broken promise.
-type Violation struct {
-	Kind   Kind
-	Detail string
-}
-
 // Report is the outcome of a check.
 type Report struct {
+	violation.Violations[Kind]
+
 	Records      int64 // in the log
 	Acknowledged int64
-	Violations   map[Kind]int64
-	Examples     []Violation // the first few
-}
-
-// OK says whether all promises were kept.
-func (r *Report) OK() bool { return len(r.Violations) == 0 }
-
-// Err returns nil or what was violated.
-func (r *Report) Err() error {
-	if r.OK() {
-		return nil
-	}
-	lines := make([]string, 0, len(r.Examples))
-	for _, v := range r.Examples {
-		lines = append(lines, fmt.Sprintf("%s: %s", v.Kind, v.Detail))
-	}
-	return fmt.Errorf("violations %v; for example:\n%s", r.Violations, strings.Join(lines, "\n"))
-}
-
-const maxExamples = 20
-
-func (r *Report) violate(k Kind, format string, args ...any) {
-	if r.Violations == nil {
-		r.Violations = map[Kind]int64{}
-	}
-	r.Violations[k]++
-	if len(r.Examples) < maxExamples {
-		r.Examples = append(r.Examples, Violation{k, fmt.Sprintf(format, args...)})
-	}
 }
 
 // Checker compares logs with acknowledgements. Feed it every record of every partition in log order, then call Finish.
@@ -111,21 +75,21 @@ func NewChecker(acks Acks, written map[Stream]int64) *Checker {
 func (c *Checker) Add(partition int32, r Stored) {
 	c.report.Records++
 	if want := c.ends[partition]; r.Offset != want {
-		c.report.violate(OffsetJump, "partition %d: offset %d follows, want %d", partition, r.Offset, want)
+		c.report.Violate(OffsetJump, "partition %d: offset %d follows, want %d", partition, r.Offset, want)
 	}
 	c.ends[partition] = r.Offset + 1
 	id, err := DecodeValue(r.Value)
 	if err != nil {
-		c.report.violate(Corrupt, "partition %d offset %d: %v", partition, r.Offset, err)
+		c.report.Violate(Corrupt, "partition %d offset %d: %v", partition, r.Offset, err)
 		return
 	}
 	if id.Partition != partition {
-		c.report.violate(Misplaced, "%v lies at offset %d of partition %d", id, r.Offset, partition)
+		c.report.Violate(Misplaced, "%v lies at offset %d of partition %d", id, r.Offset, partition)
 		return
 	}
 	s := Stream{id.Partition, id.Producer}
 	if id.Seq < 0 || id.Seq >= c.written[s] {
-		c.report.violate(Phantom, "%v at offset %d: only %d were written", id, r.Offset, c.written[s])
+		c.report.Violate(Phantom, "%v at offset %d: only %d were written", id, r.Offset, c.written[s])
 		return
 	}
 	c.order(s, id, r.Offset)
@@ -137,16 +101,16 @@ func (c *Checker) order(s Stream, id ID, offset int64) {
 		c.found[s], c.last[s] = map[int64]int64{}, -1
 	}
 	if first, again := c.found[s][id.Seq]; again {
-		c.report.violate(Duplicate, "%v lies at offsets %d and %d", id, first, offset)
+		c.report.Violate(Duplicate, "%v lies at offsets %d and %d", id, first, offset)
 		return
 	}
 	c.found[s][id.Seq] = offset
 	switch last := c.last[s]; {
 	case id.Seq < last:
-		c.report.violate(Reordered, "%v lies at offset %d, behind record %d", id, offset, last)
+		c.report.Violate(Reordered, "%v lies at offset %d, behind record %d", id, offset, last)
 		return
 	case id.Seq > last+1:
-		c.report.violate(Skipped, "%v at offset %d follows record %d", id, offset, last)
+		c.report.Violate(Skipped, "%v at offset %d follows record %d", id, offset, last)
 	}
 	c.last[s] = id.Seq
 }
@@ -162,9 +126,9 @@ func (c *Checker) Finish() *Report {
 			id := ID{s.Partition, s.Producer, int64(seq)}
 			switch at, ok := c.found[s][int64(seq)]; {
 			case !ok:
-				c.report.violate(Lost, "%v was acknowledged with offset %d", id, offset)
+				c.report.Violate(Lost, "%v was acknowledged with offset %d", id, offset)
 			case at != offset:
-				c.report.violate(Moved, "%v was acknowledged with offset %d and lies at %d", id, offset, at)
+				c.report.Violate(Moved, "%v was acknowledged with offset %d and lies at %d", id, offset, at)
 			}
 		}
 	}

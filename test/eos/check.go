@@ -1,9 +1,6 @@
 package eos
 
-import (
-	"fmt"
-	"strings"
-)
+import "balsa/test/violation"
 
 // Kind classifies violations.
 type Kind string
@@ -20,18 +17,16 @@ const (
 // Checker compares an output with its input. Feed it the records of every output partition in log order, then call
 // Finish. It is not safe for concurrent use.
 type Checker struct {
-	seen       [][]bool // by partition and sequence: has an output
-	last       []int64  // by partition: highest sequence so far
-	outputs    int64
-	violations map[Kind]int64
-	examples   []string // the first few
-}
+	violation.Violations[Kind] // so far
 
-const maxExamples = 20
+	seen    [][]bool // by partition and sequence: has an output
+	last    []int64  // by partition: highest sequence so far
+	outputs int64
+}
 
 // NewChecker makes a Checker of an input with inputs[p] records in partition p.
 func NewChecker(inputs []int64) *Checker {
-	c := &Checker{violations: map[Kind]int64{}}
+	c := &Checker{}
 	for _, n := range inputs {
 		c.seen = append(c.seen, make([]bool, n))
 		c.last = append(c.last, -1)
@@ -45,19 +40,19 @@ func (c *Checker) Add(partition int32, offset int64, value []byte) {
 	in, err := ParseOutput(value)
 	switch {
 	case err != nil:
-		c.violate(Corrupt, "partition %d offset %d: %v", partition, offset, err)
+		c.Violate(Corrupt, "partition %d offset %d: %v", partition, offset, err)
 		return
 	case in.Partition != partition:
-		c.violate(Corrupt, "partition %d offset %d: output of %d/%d", partition, offset, in.Partition, in.Seq)
+		c.Violate(Corrupt, "partition %d offset %d: output of %d/%d", partition, offset, in.Partition, in.Seq)
 		return
 	case int(partition) >= len(c.seen) || in.Seq < 0 || in.Seq >= int64(len(c.seen[partition])):
-		c.violate(Phantom, "partition %d offset %d: output of %d/%d", partition, offset, in.Partition, in.Seq)
+		c.Violate(Phantom, "partition %d offset %d: output of %d/%d", partition, offset, in.Partition, in.Seq)
 		return
 	}
 	if c.seen[partition][in.Seq] {
-		c.violate(Duplicate, "partition %d offset %d: another output of %d/%d", partition, offset, in.Partition, in.Seq)
+		c.Violate(Duplicate, "partition %d offset %d: another output of %d/%d", partition, offset, in.Partition, in.Seq)
 	} else if in.Seq < c.last[partition] {
-		c.violate(Reordered, "partition %d offset %d: output of %d/%d behind that of %d", partition, offset, in.Partition, in.Seq, c.last[partition])
+		c.Violate(Reordered, "partition %d offset %d: output of %d/%d behind that of %d", partition, offset, in.Partition, in.Seq, c.last[partition])
 	}
 	c.seen[partition][in.Seq] = true
 	c.last[partition] = max(c.last[partition], in.Seq)
@@ -69,22 +64,9 @@ func (c *Checker) Finish() (outputs int64, err error) {
 	for p, seen := range c.seen {
 		for seq, done := range seen {
 			if !done {
-				c.violate(Missing, "no output of %d/%d", p, seq)
+				c.Violate(Missing, "no output of %d/%d", p, seq)
 			}
 		}
 	}
-	if len(c.violations) == 0 {
-		return c.outputs, nil
-	}
-	return c.outputs, fmt.Errorf("violations %v; for example:\n%s", c.violations, strings.Join(c.examples, "\n"))
-}
-
-// Violations counts what was wrong so far.
-func (c *Checker) Violations(k Kind) int64 { return c.violations[k] }
-
-func (c *Checker) violate(k Kind, format string, args ...any) {
-	c.violations[k]++
-	if len(c.examples) < maxExamples {
-		c.examples = append(c.examples, string(k)+": "+fmt.Sprintf(format, args...))
-	}
+	return c.outputs, c.Err()
 }

@@ -39,7 +39,7 @@ func TestChecker(t *testing.T) {
 		switch {
 		case tt.want == "" && err != nil:
 			t.Errorf("%s: %v", tt.name, err)
-		case tt.want != "" && (err == nil || c.Violations(tt.want) != 1 || len(c.violations) != 1):
+		case tt.want != "" && (err == nil || c.Count[tt.want] != 1 || len(c.Count) != 1):
 			t.Errorf("%s: got %v, want one %s", tt.name, err, tt.want)
 		}
 	}

@@ -133,11 +133,11 @@ func (s *suite) verify() {
 	s.Logf("read_committed: %d outputs of %d inputs, each exactly once and in order", n, s.total())
 	uncommitted := s.read(kgo.ReadUncommitted())
 	n, err = uncommitted.Finish()
-	if err == nil || uncommitted.Violations(Duplicate) == 0 {
+	if err == nil || uncommitted.Count[Duplicate] == 0 {
 		s.Errorf("read_uncommitted shows no aborted copy among %d outputs (%v): the test proves nothing", n, err)
 	}
-	s.Logf("read_uncommitted: %d outputs, %d of them duplicates", n, uncommitted.Violations(Duplicate))
-	if missing := uncommitted.Violations(Missing) + uncommitted.Violations(Phantom) + uncommitted.Violations(Corrupt); missing > 0 {
+	s.Logf("read_uncommitted: %d outputs, %d of them duplicates", n, uncommitted.Count[Duplicate])
+	if missing := uncommitted.Count[Missing] + uncommitted.Count[Phantom] + uncommitted.Count[Corrupt]; missing > 0 {
 		s.Errorf("read_uncommitted: %v", err)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"balsa/test/violation"
 )
 
 // Violation classifies broken promises.
@@ -75,6 +77,8 @@ type Checker struct {
 
 // Report is the outcome of a check.
 type Report struct {
+	violation.Violations[Violation]
+
 	Written      int64 // acknowledged to producers
 	Deliveries   int64
 	Accepted     int64 // with success
@@ -84,16 +88,6 @@ type Report struct {
 	Renewals     int64
 	Buried       [kindCount]int64 // dead letters by kind, each message once
 	Doubled      int64            // dead letters beyond the first of a message
-	Violations   map[Violation]int64
-	Examples     []string // the first few
-}
-
-// Err returns nil or what was violated.
-func (r *Report) Err() error {
-	if len(r.Violations) == 0 {
-		return nil
-	}
-	return fmt.Errorf("violations %v; for example:\n%s", r.Violations, strings.Join(r.Examples, "\n"))
 }
 
 // String is a summary of what was counted.
@@ -106,25 +100,12 @@ func (r *Report) String() string {
 		r.Written, r.Deliveries, r.Redeliveries, r.Expired, r.Renewals, r.Accepted, r.Unknown, strings.Join(buried, ", "), r.Doubled)
 }
 
-const maxExamples = 20
-
 func (c *Checker) violate(v Violation, h *history, p Place, format string, args ...any) {
-	if c.report.Violations == nil {
-		c.report.Violations = map[Violation]int64{}
-	}
-	c.report.Violations[v]++
-	if len(c.report.Examples) >= maxExamples {
-		return
-	}
-	text := fmt.Sprintf("%s: partition %d offset %d: %s", v, p.Partition, p.Offset, fmt.Sprintf(format, args...))
-	if h != nil {
-		text += h.describe()
-	}
-	c.report.Examples = append(c.report.Examples, text)
+	c.report.Violate(v, "partition %d offset %d: %s%v", p.Partition, p.Offset, fmt.Sprintf(format, args...), h)
 }
 
-// describe lists what is known, for messages.
-func (h *history) describe() string {
+// String lists what is known, for messages.
+func (h *history) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n    %v, acknowledged: %t", h.message, h.written)
 	for _, d := range h.deliveries {

@@ -245,8 +245,8 @@ func TestPlantedViolations(t *testing.T) {
 			if r.Err() == nil {
 				t.Fatal("the checker saw nothing")
 			}
-			if r.Violations[test.want] == 0 {
-				t.Errorf("the checker saw %v, not %q", r.Violations, test.want)
+			if r.Count[test.want] == 0 {
+				t.Errorf("the checker saw %v, not %q", r.Count, test.want)
 			}
 		})
 	}
