@@ -1,7 +1,6 @@
 package conversation
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"balsa/test/fixture"
 	"balsa/test/harness"
 )
 
@@ -124,23 +124,5 @@ func mask(text string) string {
 
 func startNode(t *testing.T) string {
 	t.Helper()
-	binary, err := harness.Build(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := harness.New(harness.Options{Binary: binary, Dir: t.TempDir(), Nodes: 1, Flags: []string{"--log-level", "warn", "--auto-create-topics=false"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := c.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return c.Nodes[0].Address
+	return fixture.Start(t, harness.Options{Dir: t.TempDir(), Nodes: 1, Flags: []string{"--log-level", "warn", "--auto-create-topics=false"}}).Nodes[0].Address
 }

@@ -4,7 +4,6 @@ package crash
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,12 +17,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"balsa/log"
 	"balsa/log/batch"
 	"balsa/test/harness"
+	"balsa/test/load"
 )
 
 const (
@@ -42,28 +41,11 @@ type keyWriter struct {
 	count   int            // of all writes
 	written map[string]int // the last number of each key
 	acked   map[string]int
-	errs    []error
 }
 
 func deletes(n int) bool { return n%deleteEvery == 0 }
 
-// run writes at a rate until ctx ends.
-func (w *keyWriter) run(ctx context.Context, cl *kgo.Client, rate int, rng *rand.Rand) {
-	ticker := time.NewTicker(tick)
-	defer ticker.Stop()
-	for start, sent := time.Now(), 0; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		for due := int(time.Since(start).Seconds() * float64(rate)); sent < due; sent++ {
-			w.write(cl, rng)
-		}
-	}
-}
-
-func (w *keyWriter) write(cl *kgo.Client, rng *rand.Rand) {
+func (w *keyWriter) write(p *load.Producer, rng *rand.Rand) {
 	w.mu.Lock()
 	w.count++
 	// Now and then a key is left alone for good, some of them deleted: so that tombstones go.
@@ -78,13 +60,9 @@ func (w *keyWriter) write(cl *kgo.Client, rng *rand.Rand) {
 	if !deletes(n) {
 		r.Value = fmt.Appendf(nil, "%d %s", n, strings.Repeat("x", rng.IntN(500)))
 	}
-	cl.Produce(context.Background(), r, func(_ *kgo.Record, err error) {
+	p.Produce("key "+key, r, func(*kgo.Record) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if err != nil {
-			w.errs = append(w.errs, err)
-			return
-		}
 		w.acked[key] = max(w.acked[key], n)
 	})
 }
@@ -117,89 +95,58 @@ func (w *keyWriter) judge(seen, acked map[string]int) error {
 type compactSuite struct {
 	*suite
 	writers []*keyWriter
-	clients []*kgo.Client
-	stop    context.CancelFunc
-	writing sync.WaitGroup
+	writing *load.Load
 }
 
 func newCompactSuite(t *testing.T) *compactSuite {
 	s := &compactSuite{suite: newSuite(t, *nodes, func(o *harness.Options) {
 		o.Flags = append(o.Flags, "--log-cleaner-backoff=50ms", "--log-cleaner-io-max-bytes-per-second=1500000", "--log-cleaner-dedupe-buffer=1048576")
 	})}
-	configs := map[string]*string{}
-	for k, v := range map[string]string{
-		"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01", "internal.segment.bytes": "100000", "delete.retention.ms": "500",
-	} {
-		configs[k] = kadm.StringPtr(v)
-	}
-	_, err := s.adm.CreateTopic(s.within(patience), int32(*partitions), int16(min(3, *nodes)), configs, compactTopic)
-	s.must(err)
-	ctx, stop := context.WithCancel(s.Context())
-	s.stop = stop
+	s.CreateTopic(compactTopic, *partitions, min(3, *nodes),
+		"cleanup.policy=compact", "min.cleanable.dirty.ratio=0.01", "internal.segment.bytes=100000", "delete.retention.ms=500")
 	for p := range int32(*partitions) {
-		cl, err := kgo.NewClient(
-			kgo.SeedBrokers(s.cluster.Addresses()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(2*time.Millisecond),
-			kgo.MaxBufferedRecords(1_000_000), kgo.ProduceRequestTimeout(2*time.Second), kgo.RequestTimeoutOverhead(2*time.Second),
-			kgo.DialTimeout(time.Second), kgo.MetadataMinAge(25*time.Millisecond),
-			kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }),
-		)
-		s.must(err)
-		w := &keyWriter{partition: p, name: fmt.Sprintf("p%d", p), written: map[string]int{}, acked: map[string]int{}}
-		s.writers, s.clients = append(s.writers, w), append(s.clients, cl)
-		s.writing.Go(func() { w.run(ctx, cl, *rate / *partitions, rand.New(rand.NewPCG(*seed, uint64(p)))) })
+		s.writers = append(s.writers, &keyWriter{partition: p, name: fmt.Sprintf("p%d", p), written: map[string]int{}, acked: map[string]int{}})
 	}
+	var err error
+	s.writing, err = load.Start(s.Context(), load.Config{
+		Brokers: s.Brokers, Producers: *partitions, Rate: float64(*rate),
+		Options: []kgo.Opt{kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(2 * time.Millisecond)},
+		Writer: func(p *load.Producer) func() {
+			rng := rand.New(rand.NewPCG(*seed, uint64(p.ID)))
+			return func() { s.writers[p.ID].write(p, rng) }
+		},
+	})
+	s.Must(err)
+	s.Cleanup(s.writing.Close)
 	return s
 }
 
-// finishWriting waits until every write's fate is known: all of them succeeded.
-func (s *compactSuite) finishWriting() {
-	s.Helper()
-	s.stop()
-	s.writing.Wait()
-	for i, cl := range s.clients {
-		s.must(cl.Flush(s.within(patience)))
-		cl.Close()
-		if errs := s.writers[i].errs; len(errs) > 0 {
-			s.Errorf("partition %d: %d writes failed: %v", i, len(errs), errs[0])
+// readAll reads partitions from offset 0 to their ends, as any consumer does, and judges them.
+func (s *compactSuite) readAll() error {
+	acked, seen := make([]map[string]int, len(s.writers)), make([]map[string]int, len(s.writers))
+	for p, w := range s.writers {
+		acked[p], seen[p] = w.known(), map[string]int{}
+	}
+	var wrong error // the first
+	next := make([]int64, len(s.writers))
+	err := s.Read(s.Within(patience), compactTopic, func(r *kgo.Record) {
+		err := note(seen[r.Partition], string(r.Key), string(r.Headers[0].Value), r.Value)
+		if r.Offset < next[r.Partition] {
+			err = fmt.Errorf("it comes after offset %d", next[r.Partition]-1)
 		}
-	}
-}
-
-// readAll reads a partition from offset 0 to its end, as any consumer does, and judges it.
-func (s *compactSuite) readAll(w *keyWriter) error {
-	ctx := s.within(patience)
-	acked := w.known()
-	ends, err := s.adm.ListEndOffsets(ctx, compactTopic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return nil //nolint:nilerr // no leader at the moment: the next one reads
-	}
-	end, _ := ends.Lookup(compactTopic, w.partition)
-	cl, err := kgo.NewClient(kgo.SeedBrokers(s.cluster.Addresses()...), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.ConsumePartitions(
-		map[string]map[int32]kgo.Offset{compactTopic: {w.partition: kgo.NewOffset().At(0)}}))
-	if err != nil {
+		if err != nil && wrong == nil {
+			wrong = fmt.Errorf("partition %d, offset %d: %w", r.Partition, r.Offset, err)
+		}
+		next[r.Partition] = r.Offset + 1
+	})
+	if err := errors.Join(err, wrong); err != nil {
 		return err
 	}
-	defer cl.Close()
-	seen := map[string]int{}
-	for at := int64(0); at < end.Offset; {
-		fetches := cl.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return fmt.Errorf("partition %d, at offset %d of %d: %w", w.partition, at, end.Offset, err)
-		}
-		for r := range fetches.RecordsAll() {
-			if r.Offset < at {
-				return fmt.Errorf("partition %d: offset %d after %d", w.partition, r.Offset, at)
-			}
-			at = r.Offset + 1
-			if err := note(seen, string(r.Key), string(r.Headers[0].Value), r.Value); err != nil {
-				return fmt.Errorf("partition %d, offset %d: %w", w.partition, r.Offset, err)
-			}
-		}
+	var errs []error
+	for p, w := range s.writers {
+		errs = append(errs, w.judge(seen[p], acked[p]))
 	}
-	return w.judge(seen, acked)
+	return errors.Join(errs...)
 }
 
 // note takes a record; writes of a key come in order.
@@ -257,9 +204,9 @@ func (s *compactSuite) readReplica(dir string, w *keyWriter) (cleaned log.Offset
 // replicas returns the directories of a node's replicas of the topic, by partition.
 func (s *compactSuite) replicas(n *harness.Node) map[int32]string {
 	s.Helper()
-	ctx := s.within(patience)
-	topics, err := s.adm.ListTopics(ctx, compactTopic)
-	s.must(err)
+	ctx := s.Within(patience)
+	topics, err := s.Admin.ListTopics(ctx, compactTopic)
+	s.Must(err)
 	id := topics[compactTopic].ID
 	dirs := map[int32]string{}
 	for p := range int32(*partitions) {
@@ -305,44 +252,41 @@ func awaitCompaction(dirs map[int32]string) {
 func TestKillDuringCompaction(t *testing.T) {
 	s := newCompactSuite(t)
 	dirs := map[int32]map[int32]string{}
-	for _, n := range s.cluster.Nodes {
+	for _, n := range s.Cluster.Nodes {
 		dirs[n.ID] = s.replicas(n)
 	}
 	interrupted := 0
 	for round := range *rounds {
 		s.pause(2 * time.Second)
-		victims := []*harness.Node{s.cluster.Nodes[s.rng.IntN(len(s.cluster.Nodes))]}
+		victims := []*harness.Node{s.Cluster.Nodes[s.Rand.IntN(len(s.Cluster.Nodes))]}
 		if round%5 == 4 {
-			victims = s.cluster.Nodes
+			victims = s.Cluster.Nodes
 		}
-		if s.rng.IntN(4) > 0 {
+		if s.Rand.IntN(4) > 0 {
 			awaitCompaction(dirs[victims[0].ID])
 		}
 		for _, n := range victims {
-			s.must(n.Kill())
+			s.Must(n.Kill())
 			interrupted += unfinished(dirs[n.ID])
 		}
 		if len(victims) == 1 {
 			s.pause(2 * time.Second) // so that it has to catch up, through gaps
 		}
-		for _, n := range victims {
-			s.must(n.Process.Start())
-		}
-		s.must(s.cluster.WaitServing(s.within(patience)))
-		if err := s.readAll(s.writers[s.rng.IntN(len(s.writers))]); err != nil {
+		s.Must(s.Cluster.Restore(s.Within(patience), victims...))
+		if err := s.readAll(); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 	}
-	s.finishWriting()
-	for _, w := range s.writers {
-		s.must(s.readAll(w))
+	if err := s.writing.Stop(s.Within(patience)); err != nil {
+		t.Errorf("producers: %v", err)
 	}
+	s.Must(s.readAll())
 	time.Sleep(3 * time.Second) // followers learn what is committed when nothing follows it
-	for _, n := range s.cluster.Nodes {
-		s.must(n.Kill())
+	for _, n := range s.Cluster.Nodes {
+		s.Must(n.Kill())
 	}
 	total, absent := 0, 0
-	for _, n := range s.cluster.Nodes {
+	for _, n := range s.Cluster.Nodes {
 		for p, dir := range dirs[n.ID] {
 			cleaned, gone, err := s.readReplica(dir, s.writers[p])
 			if err != nil {

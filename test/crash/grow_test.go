@@ -3,6 +3,7 @@
 package crash
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,10 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"balsa/test/harness"
 )
@@ -26,9 +25,9 @@ func TestGrowAndShrink(t *testing.T) {
 	s.startLoad()
 	groups := s.commitOffsets(40)
 	for range 2 {
-		n, err := s.cluster.Join()
-		s.must(err)
-		s.must(n.Process.Start())
+		n, err := s.Cluster.Join()
+		s.Must(err)
+		s.Must(n.Process.Start())
 	}
 
 	grown := s.balsa("cluster", "add", "4", "5", "--output", "json")
@@ -57,23 +56,21 @@ func TestGrowAndShrink(t *testing.T) {
 	if out, code := s.run("cluster", "remove", fmt.Sprint(gone)); code != 0 {
 		t.Fatalf("remove node %d: exit code %d, %s", gone, code, out)
 	}
-	s.until(fmt.Sprintf("node %d does not vote on the metadata any more", gone), func() bool {
-		voters := s.voters()
+	s.awaitVoters(fmt.Sprintf("node %d votes no more", gone), func(voters []int32) bool {
 		return len(voters) > 0 && !slices.Contains(voters, gone)
 	})
-	s.must(s.cluster.Node(gone).Kill())
-	s.cluster.Nodes = slices.DeleteFunc(s.cluster.Nodes, func(n *harness.Node) bool { return n.ID == gone })
+	s.Must(s.Cluster.Node(gone).Kill())
+	s.Cluster.Nodes = slices.DeleteFunc(s.Cluster.Nodes, func(n *harness.Node) bool { return n.ID == gone })
 	s.flowing()
 
 	// The cluster can lose another node, as four can.
 	victim, _ := s.victim()
 	outage := s.load.Fault()
-	s.must(victim.Kill())
-	lasted, err := s.load.Wait(s.within(patience), outage)
-	s.must(err)
+	s.Must(victim.Kill())
+	lasted, err := s.load.Wait(s.Within(patience), outage)
+	s.Must(err)
 	s.logOutages("one of the four that are left killed", lasted)
-	s.must(victim.Process.Start())
-	s.must(s.cluster.WaitServing(s.within(patience)))
+	s.Must(s.Cluster.Restore(s.Within(patience), victim))
 	s.wantOffsets(groups)
 	s.finish()
 }
@@ -103,17 +100,17 @@ func (s *suite) balsa(args ...string) moveReport {
 	if code != 0 || start < 0 {
 		s.Fatalf("balsa %s: exit code %d\n%s", strings.Join(args, " "), code, out)
 	}
-	s.must(json.Unmarshal([]byte(out[start:]), &r))
+	s.Must(json.Unmarshal([]byte(out[start:]), &r))
 	return r
 }
 
 // run runs a command and returns all that it said.
 func (s *suite) run(args ...string) (out string, code int) {
 	s.Helper()
-	binary, err := harness.Build(s.dir)
-	s.must(err)
-	args = append(args, "--brokers", strings.Join(s.cluster.Addresses(), ","))
-	text, err := exec.CommandContext(s.within(5*patience), binary, args...).CombinedOutput()
+	binary, err := harness.Build(s.Dir)
+	s.Must(err)
+	args = append(args, "--brokers", strings.Join(s.Cluster.Addresses(), ","))
+	text, err := exec.CommandContext(s.Within(5*patience), binary, args...).CombinedOutput()
 	var failed *exec.ExitError
 	switch {
 	case errors.As(err, &failed):
@@ -128,11 +125,11 @@ func (s *suite) run(args ...string) (out string, code int) {
 func (s *suite) held() map[int32]int {
 	s.Helper()
 	held := map[int32]int{}
-	for _, n := range s.cluster.Nodes {
+	for _, n := range s.Cluster.Nodes {
 		held[n.ID] = 0
 	}
-	m, err := s.adm.Metadata(s.within(patience), topic, "__consumer_offsets")
-	s.must(err)
+	m, err := s.Admin.Metadata(s.Within(patience), topic, "__consumer_offsets")
+	s.Must(err)
 	m.Topics.EachPartition(func(p kadm.PartitionDetail) {
 		for _, id := range p.Replicas {
 			held[id]++
@@ -151,36 +148,9 @@ func spread(held map[int32]int) int {
 
 func (s *suite) controller() int32 {
 	s.Helper()
-	m, err := s.adm.Metadata(s.within(patience))
-	s.must(err)
+	m, err := s.Admin.Metadata(s.Within(patience))
+	s.Must(err)
 	return m.Controller
-}
-
-// voters returns who votes on the metadata, none when it cannot be asked.
-func (s *suite) voters() []int32 {
-	req := kmsg.NewPtrDescribeQuorumRequest()
-	rt := kmsg.NewDescribeQuorumRequestTopic()
-	rt.Topic, rt.Partitions = "__cluster_metadata", []kmsg.DescribeQuorumRequestTopicPartition{kmsg.NewDescribeQuorumRequestTopicPartition()}
-	req.Topics = append(req.Topics, rt)
-	resp, err := req.RequestWith(s.within(patience), s.client)
-	if err != nil || len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-		return nil
-	}
-	var voters []int32
-	for _, v := range resp.Topics[0].Partitions[0].CurrentVoters {
-		voters = append(voters, v.ReplicaID)
-	}
-	return voters
-}
-
-// until waits for something that has to come.
-func (s *suite) until(what string, is func() bool) {
-	s.Helper()
-	for ctx := s.within(patience); !is(); time.Sleep(50 * time.Millisecond) {
-		if ctx.Err() != nil {
-			s.Fatalf("not so within %v: %s", patience, what)
-		}
-	}
 }
 
 // commitOffsets commits an offset in each of n groups, which are spread over the coordinator shards.
@@ -191,9 +161,9 @@ func (s *suite) commitOffsets(n int) []string {
 		group := fmt.Sprintf("group-%d", i)
 		var offsets kadm.Offsets
 		offsets.AddOffset(topic, 0, int64(i)+1, -1)
-		responses, err := s.adm.CommitOffsets(s.within(patience), group, offsets)
-		s.must(err)
-		s.must(responses.Error())
+		responses, err := s.Admin.CommitOffsets(s.Within(patience), group, offsets)
+		s.Must(err)
+		s.Must(responses.Error())
 		groups = append(groups, group)
 	}
 	return groups
@@ -204,10 +174,9 @@ func (s *suite) wantOffsets(groups []string) {
 	s.Helper()
 	for i, group := range groups {
 		var offsets kadm.OffsetResponses
-		s.until("the offsets of "+group+" can be read", func() bool { // a connection may be one to a node that was killed
-			var err error
-			offsets, err = s.adm.FetchOffsets(s.within(patience), group)
-			return err == nil
+		s.Eventually("read the offsets of "+group, patience, func(ctx context.Context) (err error) { // a connection may be one to a node that was killed
+			offsets, err = s.Admin.FetchOffsets(ctx, group)
+			return err
 		})
 		if o, ok := offsets.Lookup(topic, 0); !ok || o.At != int64(i)+1 {
 			s.Errorf("%s has offset %+v, want %d", group, o.Offset, i+1)

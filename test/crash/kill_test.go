@@ -17,8 +17,8 @@ func TestKillOne(t *testing.T) {
 		s.pause(time.Second)
 		victim, led := s.victim()
 		outage := s.load.Fault()
-		s.must(victim.Kill()) // fails unless SIGKILL ended it
-		lasted, err := s.load.Wait(s.within(patience), outage)
+		s.Must(victim.Kill()) // fails unless SIGKILL ended it
+		lasted, err := s.load.Wait(s.Within(patience), outage)
 		if err != nil {
 			t.Fatalf("round %d, %s killed: %v", round, victim.Name, err)
 		}
@@ -38,8 +38,7 @@ func TestKillOne(t *testing.T) {
 		}
 		t.Logf("round %d: %s killed, led %d of %d partitions; longest outage %v", round, victim.Name, len(wasLed), len(lasted), Percentile(lasted, 100))
 		s.pause(time.Second)
-		s.must(victim.Process.Start())
-		s.must(s.cluster.WaitServing(s.within(patience)))
+		s.Must(s.Cluster.Restore(s.Within(patience), victim))
 	}
 	t.Logf("%d kills, %d of them of a leader", *rounds, leaderKills)
 	if leaderKills == 0 {
@@ -57,14 +56,11 @@ func TestKillAll(t *testing.T) {
 	var outages []time.Duration
 	for range *rounds {
 		s.pause(2 * time.Second)
-		for _, n := range s.cluster.Nodes {
-			s.must(n.Kill())
+		for _, n := range s.Cluster.Nodes {
+			s.Must(n.Kill())
 		}
 		restarted := time.Now()
-		for _, n := range s.cluster.Nodes {
-			s.must(n.Process.Start())
-		}
-		s.must(s.cluster.WaitServing(s.within(patience)))
+		s.Must(s.Cluster.Start(s.Within(patience)))
 		serving := time.Since(restarted)
 		s.flowing()
 		outages = append(outages, time.Since(restarted))

@@ -3,14 +3,13 @@
 package crash
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"balsa/test/harness"
 )
@@ -26,23 +25,23 @@ func TestLostData(t *testing.T) {
 	}
 	for round := range *rounds {
 		victim, _ := s.victim()
-		s.must(victim.Kill())
-		s.must(os.RemoveAll(victim.DataDir))
+		s.Must(victim.Kill())
+		s.Must(os.RemoveAll(victim.DataDir))
 		if !slices.Contains(victim.Argv, "--join") {
 			victim.Argv = append(victim.Argv, "--join", s.otherSeeds(victim))
 		}
-		s.must(victim.Process.Start())
+		s.Must(victim.Process.Start())
 		if round%2 == 1 {
 			s.pause(2 * time.Second)
-			other := s.cluster.Nodes[int(victim.ID)%len(s.cluster.Nodes)]
-			s.must(other.Kill())
+			other := s.Cluster.Nodes[int(victim.ID)%len(s.Cluster.Nodes)]
+			s.Must(other.Kill())
 			s.pause(time.Second)
-			s.must(other.Process.Start())
+			s.Must(other.Process.Start())
 		}
-		s.must(s.cluster.WaitServing(s.within(patience)))
+		s.Must(s.Cluster.WaitServing(s.Within(patience)))
 		s.flowing()
 		took := s.settled()
-		s.voting()
+		s.awaitVoters("all nodes vote", func(voters []int32) bool { return len(voters) == len(s.Cluster.Nodes) })
 		t.Logf("round %d: %s lost its data; in sync again %v after all served", round, victim.Name, took.Round(10*time.Millisecond))
 	}
 	s.finish()
@@ -50,31 +49,18 @@ func TestLostData(t *testing.T) {
 
 // otherSeeds is how a node finds the others.
 func (s *suite) otherSeeds(n *harness.Node) string {
-	seeds := strings.Split(s.cluster.Seeds(), ",")
+	seeds := strings.Split(s.Cluster.Seeds(), ",")
 	return strings.Join(slices.Delete(seeds, int(n.ID)-1, int(n.ID)), ",")
 }
 
-// voting waits until all nodes vote on the metadata.
-func (s *suite) voting() {
+// awaitVoters waits until those vote on the metadata that should.
+func (s *suite) awaitVoters(what string, are func(voters []int32) bool) {
 	s.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(s.cluster.Addresses()...))
-	s.must(err)
-	defer cl.Close()
-	ctx := s.within(patience)
-	for {
-		req := kmsg.NewPtrDescribeQuorumRequest()
-		topic := kmsg.NewDescribeQuorumRequestTopic()
-		topic.Topic = "__cluster_metadata"
-		topic.Partitions = append(topic.Partitions, kmsg.NewDescribeQuorumRequestTopicPartition())
-		req.Topics = append(req.Topics, topic)
-		resp, err := req.RequestWith(ctx, cl)
-		if err == nil && len(resp.Topics) == 1 && len(resp.Topics[0].Partitions) == 1 &&
-			len(resp.Topics[0].Partitions[0].CurrentVoters) == len(s.cluster.Nodes) {
-			return
+	s.Eventually(what, patience, func(ctx context.Context) error {
+		voters, err := harness.MetadataVoters(ctx, s.Client)
+		if err == nil && !are(voters) {
+			err = fmt.Errorf("%v vote on the metadata", voters)
 		}
-		if ctx.Err() != nil {
-			s.Fatalf("not all nodes vote on the metadata: %v", err)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+		return err
+	})
 }

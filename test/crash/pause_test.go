@@ -20,22 +20,22 @@ func TestPause(t *testing.T) {
 		s.pause(time.Second)
 		victim, _ := s.victim()
 		outage := s.load.Fault()
-		s.must(victim.Signal(syscall.SIGSTOP))
-		stoppedUntil := time.Now().Add(time.Duration(s.rng.Int64N(int64(8 * time.Second))))
+		s.Must(victim.Signal(syscall.SIGSTOP))
+		stoppedUntil := time.Now().Add(s.Random(8 * time.Second))
 		awaitStopped(s, victim)
 		time.Sleep(time.Until(stoppedUntil))
 		if round%3 == 2 {
-			s.must(victim.Kill())
-			s.must(victim.Process.Start())
+			s.Must(victim.Kill())
+			s.Must(victim.Process.Start())
 		} else {
-			s.must(victim.Signal(syscall.SIGCONT))
+			s.Must(victim.Signal(syscall.SIGCONT))
 		}
-		lasted, err := s.load.Wait(s.within(patience), outage)
+		lasted, err := s.load.Wait(s.Within(patience), outage)
 		if err != nil {
 			t.Fatalf("round %d, %s stopped: %v", round, victim.Name, err)
 		}
 		outages = append(outages, lasted...)
-		s.must(s.cluster.WaitServing(s.within(patience)))
+		s.Must(s.Cluster.WaitServing(s.Within(patience)))
 	}
 	s.logOutages("one node stopped", outages)
 	s.finish()
@@ -46,7 +46,7 @@ func awaitStopped(s *suite, n *harness.Node) {
 	s.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		stopped, err := harness.Stopped(n.PID())
-		s.must(err)
+		s.Must(err)
 		if stopped {
 			return
 		}

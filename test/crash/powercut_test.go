@@ -21,7 +21,7 @@ import (
 // TestPowerCutAll cuts the power of all nodes at once under load: what was not fsynced is gone, apart from pages that the
 // kernel happened to have written back.
 func TestPowerCutAll(t *testing.T) {
-	powerCuts(t, func(s *suite) []*harness.Node { return s.cluster.Nodes })
+	powerCuts(t, func(s *suite) []*harness.Node { return s.Cluster.Nodes })
 }
 
 // TestPowerCutOne cuts the power of one node.
@@ -48,23 +48,22 @@ func powerCuts(t *testing.T, choose func(*suite) []*harness.Node) {
 		victims := choose(s)
 		// All stop in the same moment, before the first disk forgets anything.
 		for _, n := range victims {
-			s.must(n.Signal(syscall.SIGSTOP))
+			s.Must(n.Signal(syscall.SIGSTOP))
 		}
 		for _, n := range victims {
 			awaitStopped(s, n)
-			l, err := disks[n.ID].crash(s.rng.IntN(101), s.rng.Uint64())
-			s.must(err)
+			l, err := disks[n.ID].crash(s.Rand.IntN(101), s.Rand.Uint64())
+			s.Must(err)
 			total.PagesLost += l.PagesLost
 			total.PagesKept += l.PagesKept
 			total.NamesLost += l.NamesLost
 			total.NamesKept += l.NamesKept
-			s.must(n.Kill())
+			s.Must(n.Kill())
 		}
 		for _, n := range victims {
-			s.must(disks[n.ID].mount())
-			s.must(n.Process.Start())
+			s.Must(disks[n.ID].mount())
 		}
-		s.must(s.cluster.WaitServing(s.within(patience)))
+		s.Must(s.Cluster.Restore(s.Within(patience), victims...))
 		s.flowing()
 	}
 	t.Logf("%d power cuts; of what was not synced: %+v", *rounds, total)
@@ -72,7 +71,7 @@ func powerCuts(t *testing.T, choose func(*suite) []*harness.Node) {
 		t.Error("no unsynced page was lost: the test proves nothing")
 	}
 	s.finish()
-	s.must(s.cluster.Close()) // before the disks go
+	s.Must(s.Cluster.Close()) // before the disks go
 }
 
 // loss is lossyfs's answer to a crash.

@@ -26,14 +26,13 @@ var (
 // long until it serves and every partition takes a write, and how much does it read for that?
 func TestRestart(t *testing.T) {
 	s := newSuite(t, 1, nil)
-	node := s.cluster.Nodes[0]
-	_, err := s.adm.CreateTopic(s.within(patience), int32(*restartPartitions), 1, nil, topic)
-	s.must(err)
+	node := s.Cluster.Nodes[0]
+	s.CreateTopic(topic, *restartPartitions, 1)
 	s.fill(*restartBytes)
-	s.must(node.Kill()) // not Stop: there is no clean shutdown to lean on
+	s.Must(node.Kill()) // not Stop: there is no clean shutdown to lean on
 	for _, cold := range []bool{false, true} {
 		if cold {
-			s.must(dropPages(node.DataDir))
+			s.Must(dropPages(node.DataDir))
 		}
 		serving, writing, io := s.restart(node)
 		t.Logf("%d MiB in %d partitions, page cache cold: %v: serving after %v, every partition written to after %v; "+
@@ -43,20 +42,20 @@ func TestRestart(t *testing.T) {
 		if io.ReadCalls > *restartBytes/100 || io.DiskRead > *restartBytes/100 {
 			t.Errorf("a restart read more than 1 %% of the data: %+v", io)
 		}
-		s.must(node.Kill())
+		s.Must(node.Kill())
 	}
 }
 
 // fill writes about n bytes, evenly over the partitions.
 func (s *suite) fill(n int64) {
 	s.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(s.cluster.Addresses()...), kgo.DefaultProduceTopic(topic),
+	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Cluster.Addresses()...), kgo.DefaultProduceTopic(topic),
 		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
-	s.must(err)
+	s.Must(err)
 	defer cl.Close()
 	value := make([]byte, 64<<10)
 	for i := range value {
-		value[i] = byte(s.rng.Uint32())
+		value[i] = byte(s.Rand.Uint32())
 	}
 	for range n / int64(len(value)) {
 		cl.Produce(s.Context(), &kgo.Record{Value: value}, func(_ *kgo.Record, err error) {
@@ -65,26 +64,25 @@ func (s *suite) fill(n int64) {
 			}
 		})
 	}
-	s.must(cl.Flush(s.within(10 * time.Minute)))
+	s.Must(cl.Flush(s.Within(10 * time.Minute)))
 }
 
 // restart measures from the start of the process.
 func (s *suite) restart(n *harness.Node) (serving, writing time.Duration, io harness.IO) {
 	s.Helper()
 	start := time.Now()
-	s.must(n.Process.Start())
-	s.must(s.cluster.WaitServing(s.within(patience)))
+	s.Must(s.Cluster.Restore(s.Within(patience), n))
 	serving = time.Since(start)
 	io, err := harness.ReadIO(n.PID())
-	s.must(err)
+	s.Must(err)
 	cl, err := kgo.NewClient(kgo.SeedBrokers(n.Address), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
-	s.must(err)
+	s.Must(err)
 	defer cl.Close()
 	records := make([]*kgo.Record, *restartPartitions)
 	for i := range records {
 		records[i] = &kgo.Record{Topic: topic, Partition: int32(i), Value: []byte("back")}
 	}
-	s.must(cl.ProduceSync(s.within(patience), records...).FirstErr())
+	s.Must(cl.ProduceSync(s.Within(patience), records...).FirstErr())
 	return serving, time.Since(start), io
 }
 

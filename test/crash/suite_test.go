@@ -6,15 +6,12 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"balsa/test/fixture"
 	"balsa/test/harness"
 )
 
@@ -35,103 +32,52 @@ const (
 
 // suite is a cluster under load.
 type suite struct {
-	*testing.T
-	cluster *harness.Cluster
-	load    *Load
-	client  *kgo.Client
-	adm     *kadm.Client
-	rng     *rand.Rand
-	dir     string
+	*fixture.Fixture
+	load *Load
 }
 
-// newSuite starts a cluster of three; prepare, if not nil, changes its options before.
+// newSuite starts a cluster; prepare, if not nil, changes its options before.
 func newSuite(t *testing.T, nodes int, prepare func(*harness.Options)) *suite {
 	t.Helper()
-	s := &suite{T: t, dir: testDir(t), rng: rand.New(rand.NewPCG(*seed, 0))}
-	t.Logf("seed %d, data in %s", *seed, s.dir)
-	binary, err := harness.Build(s.dir)
-	s.must(err)
-	options := harness.Options{Binary: binary, Dir: s.dir, Nodes: nodes}
+	s := &suite{Fixture: fixture.New(t, fixture.Options{Name: "crash", Dir: *keepDir, Seed: *seed})}
+	options := harness.Options{Dir: s.Dir, Nodes: nodes}
 	if prepare != nil {
 		prepare(&options)
 	}
-	s.cluster, err = harness.New(options)
-	s.must(err)
-	t.Cleanup(func() { s.cluster.Close() })
-	s.must(s.cluster.Start(s.within(patience)))
-	cl, err := kgo.NewClient(kgo.SeedBrokers(s.cluster.Addresses()...), kgo.MetadataMinAge(10*time.Millisecond), kgo.DialTimeout(time.Second))
-	s.must(err)
-	t.Cleanup(cl.Close)
-	s.client, s.adm = cl, kadm.NewClient(cl)
+	s.Use("", options)
 	return s
-}
-
-func testDir(t *testing.T) string {
-	t.Helper()
-	if *keepDir != "" {
-		dir := filepath.Join(*keepDir, t.Name())
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		return dir
-	}
-	dir, err := os.MkdirTemp("", "balsa-crash-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if !t.Failed() {
-			os.RemoveAll(dir)
-		}
-	})
-	return dir
-}
-
-func (s *suite) must(err error) {
-	s.Helper()
-	if err != nil {
-		s.Fatal(err)
-	}
-}
-
-// within is a context that ends after d or with the test.
-func (s *suite) within(d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(s.Context(), d)
-	s.Cleanup(cancel)
-	return ctx
 }
 
 // startLoad creates the topic and begins to write to it.
 func (s *suite) startLoad() {
 	s.Helper()
-	_, err := s.adm.CreateTopic(s.within(patience), int32(*partitions), int16(min(3, len(s.cluster.Nodes))), nil, topic)
-	s.must(err)
+	s.CreateTopic(topic, *partitions, min(3, len(s.Cluster.Nodes)))
+	var err error
 	s.load, err = StartLoad(s.Context(), LoadConfig{
-		Brokers: s.cluster.Addresses(), Topic: topic, Partitions: int32(*partitions),
+		Brokers: s.Cluster.Addresses(), Topic: topic, Partitions: int32(*partitions),
 		Producers: 4, Rate: *rate, MaxFiller: 1000,
 	})
-	s.must(err)
+	s.Must(err)
+	s.Cleanup(s.load.Close)
 	s.flowing()
 }
 
 // flowing waits until every partition takes writes and returns how long that took for each.
 func (s *suite) flowing() []time.Duration {
 	s.Helper()
-	lasted, err := s.load.Wait(s.within(patience), s.load.Fault())
-	s.must(err)
+	lasted, err := s.load.Wait(s.Within(patience), s.load.Fault())
+	s.Must(err)
 	return lasted
 }
 
 // pause lets the load run on for a random time up to limit.
-func (s *suite) pause(limit time.Duration) {
-	time.Sleep(time.Duration(s.rng.Int64N(int64(limit))))
-}
+func (s *suite) pause(limit time.Duration) { time.Sleep(s.Random(limit)) }
 
 // leaders returns the partitions that each running node leads, as the cluster's metadata says.
 func (s *suite) leaders() (map[int32][]int32, error) {
 	ctx, cancel := context.WithTimeout(s.Context(), 5*time.Second)
 	defer cancel()
-	m, err := s.adm.Metadata(ctx, topic)
+	m, err := s.Admin.Metadata(ctx, topic)
 	if err != nil {
 		return nil, fmt.Errorf("ask for leaders: %w", err)
 	}
@@ -146,29 +92,30 @@ func (s *suite) leaders() (map[int32][]int32, error) {
 func (s *suite) victim() (*harness.Node, map[int32][]int32) {
 	s.Helper()
 	led, err := s.leaders()
-	s.must(err)
-	if s.rng.IntN(2) == 0 {
-		for _, i := range s.rng.Perm(len(s.cluster.Nodes)) {
-			if n := s.cluster.Nodes[i]; len(led[n.ID]) > 0 {
+	s.Must(err)
+	if s.Rand.IntN(2) == 0 {
+		for _, i := range s.Rand.Perm(len(s.Cluster.Nodes)) {
+			if n := s.Cluster.Nodes[i]; len(led[n.ID]) > 0 {
 				return n, led
 			}
 		}
 	}
-	return s.cluster.Nodes[s.rng.IntN(len(s.cluster.Nodes))], led
+	return s.Cluster.Nodes[s.Rand.IntN(len(s.Cluster.Nodes))], led
 }
 
 // finish ends the load, reads everything back and fails on any broken promise.
 func (s *suite) finish() {
 	s.Helper()
-	if err := s.load.Stop(s.within(patience)); err != nil {
+	if err := s.load.Stop(s.Within(patience)); err != nil {
 		s.Errorf("producers: %v", err)
 	}
-	report, err := Verify(s.within(10*time.Minute), s.cluster.Addresses(), topic, int32(*partitions), s.load.Checker())
-	s.must(err)
+	c := s.load.Checker()
+	s.Must(s.Read(s.Within(10*time.Minute), topic, func(r *kgo.Record) { c.Add(r.Partition, Stored{r.Offset, r.Value}) }))
+	report := c.Finish()
 	if report.Acknowledged == 0 {
 		s.Error("nothing was acknowledged: the test proves nothing")
 	}
-	s.must(report.Err())
+	s.Must(report.Err())
 	s.Logf("%d acknowledged records, %d in the log: none lost, doubled, reordered or moved", report.Acknowledged, report.Records)
 }
 

@@ -151,8 +151,7 @@ func TestCancelReassignment(t *testing.T) {
 		t.Errorf("canceled, and at %v", at)
 	}
 	produce(t, client(t, c), "stuck", "goes on")
-	must(t, c.Nodes[2].Process.Start())
-	must(t, c.WaitServing(within(t)))
+	must(t, c.Restore(within(t), c.Nodes[2]))
 	run(t, c, &s, "cluster", "status", "--wait", "30s")
 	if s.Moving != 0 {
 		t.Errorf("%+v", s)
@@ -210,8 +209,7 @@ func TestClusterCommands(t *testing.T) {
 		t.Errorf("after removing: %+v", s.Nodes)
 	}
 	// Started again, it is a node like any other, which has nothing.
-	must(t, c.Nodes[2].Process.Start())
-	must(t, c.WaitServing(within(t)))
+	must(t, c.Restore(within(t), c.Nodes[2]))
 	run(t, c, &m, "cluster", "add", "3")
 	run(t, c, &s, "cluster", "status", "--wait", "30s", "--nodes", "4")
 }
@@ -221,8 +219,7 @@ func TestElectLeaders(t *testing.T) {
 	c := start(t, 3)
 	createTopic(t, c, "led", 3)
 	must(t, c.Nodes[0].Stop(patience))
-	must(t, c.Nodes[0].Process.Start())
-	must(t, c.WaitServing(within(t)))
+	must(t, c.Restore(within(t), c.Nodes[0]))
 	// A replica that is not known to have caught up within the election's patience is refused: PREFERRED_LEADER_NOT_AVAILABLE says
 	// try again.
 	eventually(t, "the leaderships are handed back", func() bool {

@@ -94,8 +94,7 @@ func TestReplicaReturnsToCompactedLog(t *testing.T) {
 	responses, err := adm.AlterPartitionAssignments(within(t), back) // before the node can know that it held the replica no more
 	must(t, err)
 	must(t, responses.Error())
-	must(t, third.Process.Start())
-	must(t, c.WaitServing(within(t)))
+	must(t, c.Restore(within(t), third))
 	inSync(t, c, topic, 1, 2, 3)
 	fillKeyed(t, cl, topic)
 	want, _ := table(t, c, topic)

@@ -9,21 +9,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"balsa/test/fixture"
 	"balsa/test/harness"
 )
 
 // A consumer that says where it stands is sent to the replica there, and no more when that is dead (KIP-392).
 func TestFetchFromFollower(t *testing.T) {
-	c, err := harness.New(harness.Options{
+	c := fixture.Start(t, harness.Options{
 		Binary: balsa, Dir: t.TempDir(), Nodes: 3,
 		Flags: []string{"--log-level", "warn", "--replica-selector-class", "org.apache.kafka.common.replica.RackAwareReplicaSelector"},
 		Command: func(n *harness.Node) []string {
 			return append(n.Argv, "--rack", fmt.Sprintf("rack-%d", n.ID))
 		},
 	})
-	must(t, err)
-	t.Cleanup(func() { _ = c.Close() })
-	must(t, c.Start(within(t)))
 	createTopic(t, c, "t", 1)
 	cl := client(t, c, kgo.AllowAutoTopicCreation())
 	produce(t, cl, "t", "a", "b", "c")

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"balsa/test/fixture"
 	"balsa/test/harness"
 )
 
@@ -37,33 +37,7 @@ func TestMain(m *testing.M) {
 func start(t *testing.T, nodes int, flags ...string) *harness.Cluster {
 	t.Helper()
 	flags = append([]string{"--log-level", "warn", "--group-initial-rebalance-delay", "0s"}, flags...)
-	c, err := harness.New(harness.Options{Binary: balsa, Dir: t.TempDir(), Nodes: nodes, Flags: flags})
-	must(t, err)
-	t.Cleanup(func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			logs(t, c)
-		}
-	})
-	must(t, c.Start(within(t)))
-	return c
-}
-
-// logs shows what the brokers said in a test that failed.
-func logs(t *testing.T, c *harness.Cluster) {
-	for _, n := range c.Nodes {
-		text, err := os.ReadFile(n.Log)
-		if err == nil {
-			t.Logf("%s:\n%s", n.Name, lastLines(string(text), 30))
-		}
-	}
-}
-
-func lastLines(text string, n int) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+	return fixture.Start(t, harness.Options{Binary: balsa, Dir: t.TempDir(), Nodes: nodes, Flags: flags})
 }
 
 func must(t *testing.T, err error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"balsa/test/fixture"
 	"balsa/test/harness"
 )
 
@@ -71,8 +72,7 @@ func TestJoin(t *testing.T) {
 	produce(t, client(t, c), "moved", "a", "b")
 	fourth, err := c.Join()
 	must(t, err)
-	must(t, fourth.Process.Start())
-	must(t, c.WaitServing(within(t)))
+	must(t, c.Restore(within(t), fourth))
 	adm := admin(t, c)
 	reassign(t, c, adm, "moved", 4, 1)
 	reassign(t, c, adm, "moved", 4)
@@ -80,28 +80,14 @@ func TestJoin(t *testing.T) {
 	if next := produce(t, cl, "moved", "c"); next != 2 {
 		t.Errorf("the next record got offset %d, want 2", next)
 	}
-	must(t, fourth.Kill())
-	must(t, fourth.Process.Start())
-	must(t, c.WaitServing(within(t)))
+	must(t, c.Restart(within(t), fourth, 0))
 	wantValues(t, consume(t, c, "moved", kgo.NewOffset().At(0), 3), 0, "a", "b", "c")
 }
 
-// metadataVoters returns the brokers that vote on the metadata.
+// metadataVoters returns the brokers that vote on the metadata, none when they cannot be asked.
 func metadataVoters(t *testing.T, cl *kgo.Client) []int32 {
 	t.Helper()
-	req := kmsg.NewPtrDescribeQuorumRequest()
-	topic := kmsg.NewDescribeQuorumRequestTopic()
-	topic.Topic = "__cluster_metadata"
-	topic.Partitions = append(topic.Partitions, kmsg.NewDescribeQuorumRequestTopicPartition())
-	req.Topics = append(req.Topics, topic)
-	resp, err := req.RequestWith(t.Context(), cl)
-	if err != nil || len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-		return nil
-	}
-	var voters []int32
-	for _, v := range resp.Topics[0].Partitions[0].CurrentVoters {
-		voters = append(voters, v.ReplicaID)
-	}
+	voters, _ := harness.MetadataVoters(t.Context(), cl)
 	return voters
 }
 
@@ -118,11 +104,10 @@ func TestLostDataDirectory(t *testing.T) {
 	must(t, lost.Process.Start())
 	eventually(t, "it refuses to start", func() bool { return !lost.Running() })
 	if text, err := os.ReadFile(lost.Log); err != nil || !strings.Contains(string(text), "--join") {
-		t.Errorf("what it says does not help: %s, %v", lastLines(string(text), 3), err)
+		t.Errorf("what it says does not help: %s, %v", lost.LastLines(3), err)
 	}
 	lost.Argv = append(lost.Argv, "--join", c.Seeds()[:strings.LastIndex(c.Seeds(), ",")])
-	must(t, lost.Process.Start())
-	must(t, c.WaitServing(within(t)))
+	must(t, c.Restore(within(t), lost))
 	inSync(t, c, "kept", 1, 2, 3)
 	eventually(t, "it votes on the metadata again", func() bool { return slices.Contains(metadataVoters(t, cl), lost.ID) })
 	must(t, c.Nodes[0].Kill()) // now its vote counts, and what it stores
@@ -134,12 +119,7 @@ func TestLostDataDirectory(t *testing.T) {
 func TestSingleNodeGrows(t *testing.T) {
 	c, err := harness.New(harness.Options{Binary: balsa, Dir: t.TempDir(), Nodes: 1, Flags: []string{"--log-level", "warn"}})
 	must(t, err)
-	t.Cleanup(func() {
-		must(t, c.Close())
-		if t.Failed() {
-			logs(t, c)
-		}
-	})
+	fixture.Own(t, c)
 	first := c.Nodes[0]
 	first.Argv = append(first.Argv, "--peer-listen", c.Seeds())
 	must(t, c.Start(within(t)))

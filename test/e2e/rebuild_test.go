@@ -33,8 +33,7 @@ func TestRebuild(t *testing.T) {
 				damage(t, dir)
 			}
 			produce(t, cl, "mended", "c")
-			must(t, damaged.Process.Start())
-			must(t, c.WaitServing(within(t)))
+			must(t, c.Restore(within(t), damaged))
 			inSync(t, c, "mended", 1, 2, 3)
 			must(t, c.Nodes[0].Kill())
 			produce(t, client(t, c), "mended", "d")

@@ -47,9 +47,7 @@ func TestFirstOffsetIsZeroAfterElections(t *testing.T) {
 			leader = c.Node(p.Leader)
 			return leader != nil && leader.Running()
 		})
-		must(t, leader.Kill())
-		must(t, leader.Process.Start())
-		must(t, c.WaitServing(within(t)))
+		must(t, c.Restart(within(t), leader, 0))
 	}
 	if len(epochs) < 2 {
 		t.Errorf("leader epochs %v: there was no election", epochs)

@@ -22,7 +22,7 @@ type fault struct {
 func (s *suite) faults() []fault {
 	group := func(ctx context.Context) (int32, error) { return s.groupCoordinator(ctx) }
 	txn := func(ctx context.Context) (int32, error) {
-		return s.transactionCoordinator(ctx, s.slots[s.rng.IntN(len(s.slots))].transactionalID)
+		return s.transactionCoordinator(ctx, s.slots[s.Rand.IntN(len(s.slots))].transactionalID)
 	}
 	return []fault{
 		{"worker killed", false, s.killWorker},
@@ -46,10 +46,10 @@ func (s *suite) chaos() (exits int) {
 			s.pacer.restart(time.Now())
 		}
 		f := kinds[n%len(kinds)]
-		if f.nodes && s.cluster == nil {
+		if f.nodes && s.Cluster == nil {
 			f = kinds[n%2]
 		}
-		time.Sleep(time.Duration(s.rng.Int64N(int64(2 * time.Second))))
+		time.Sleep(s.Random(2 * time.Second))
 		exits += s.settle()
 		switch err := f.cause(); {
 		case errors.Is(err, errEnded):
@@ -105,7 +105,7 @@ func (s *suite) busy() bool {
 var errEnded = errors.New("the worker ended by itself")
 
 func (s *suite) killWorker() error {
-	i := s.rng.IntN(len(s.slots))
+	i := s.Rand.IntN(len(s.slots))
 	if err := s.slots[i].Kill(); err != nil {
 		return s.unlessEnded(i, err)
 	}
@@ -124,13 +124,13 @@ func (s *suite) unlessEnded(i int, err error) error {
 // zombie pauses a worker, has another take its transactional id, and wakes it up when its session, and half of the time
 // its transaction too, has timed out. It must not be able to commit anything any more, and ends.
 func (s *suite) zombie() error {
-	i := s.rng.IntN(len(s.slots))
+	i := s.Rand.IntN(len(s.slots))
 	old := s.slots[i].Process
 	if err := old.Signal(syscall.SIGSTOP); err != nil {
 		return s.unlessEnded(i, err)
 	}
 	s.fill(i)
-	time.Sleep(sessionTimeout + time.Duration(s.rng.Int64N(int64(2*(transactionTimeout-sessionTimeout)))))
+	time.Sleep(sessionTimeout + s.Random(2*(transactionTimeout-sessionTimeout)))
 	if err := old.Signal(syscall.SIGCONT); err != nil {
 		return err
 	}
@@ -148,14 +148,7 @@ func (s *suite) killNode(which func(context.Context) (int32, error)) error {
 	if err != nil {
 		return err
 	}
-	if err := n.Kill(); err != nil {
-		return err
-	}
-	time.Sleep(time.Duration(s.rng.Int64N(int64(2 * time.Second))))
-	if err := n.Process.Start(); err != nil {
-		return err
-	}
-	return s.cluster.WaitServing(s.within(patience))
+	return s.Cluster.Restart(s.Within(patience), n, s.Random(2*time.Second))
 }
 
 // hangNode stops the node that which names for longer than its peers wait for it: others take over, and it wakes up
@@ -168,11 +161,11 @@ func (s *suite) hangNode(which func(context.Context) (int32, error)) error {
 	if err := n.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	time.Sleep(2*time.Second + time.Duration(s.rng.Int64N(int64(6*time.Second))))
+	time.Sleep(2*time.Second + s.Random(6*time.Second))
 	if err := n.Signal(syscall.SIGCONT); err != nil {
 		return err
 	}
-	return s.cluster.WaitServing(s.within(patience))
+	return s.Cluster.WaitServing(s.Within(patience))
 }
 
 func (s *suite) node(which func(context.Context) (int32, error)) (*harness.Node, error) {
@@ -181,7 +174,7 @@ func (s *suite) node(which func(context.Context) (int32, error)) (*harness.Node,
 		id, err := which(ctx)
 		cancel()
 		if err == nil {
-			if n := s.cluster.Node(id); n != nil {
+			if n := s.Cluster.Node(id); n != nil {
 				return n, nil
 			}
 			err = fmt.Errorf("the cluster names node %d", id)
@@ -193,19 +186,19 @@ func (s *suite) node(which func(context.Context) (int32, error)) (*harness.Node,
 }
 
 func (s *suite) groupCoordinator(ctx context.Context) (int32, error) {
-	found := s.adm.FindGroupCoordinators(ctx, s.group)
+	found := s.Admin.FindGroupCoordinators(ctx, s.group)
 	return found[s.group].NodeID, found.Error()
 }
 
 func (s *suite) transactionCoordinator(ctx context.Context, id string) (int32, error) {
-	found := s.adm.FindTxnCoordinators(ctx, id)
+	found := s.Admin.FindTxnCoordinators(ctx, id)
 	return found[id].NodeID, found.Error()
 }
 
 func (s *suite) outputLeader(ctx context.Context) (int32, error) {
-	m, err := s.adm.Metadata(ctx, outputTopic)
+	m, err := s.Admin.Metadata(ctx, outputTopic)
 	if err != nil {
 		return -1, err
 	}
-	return m.Topics[outputTopic].Partitions[int32(s.rng.IntN(partitions))].Leader, nil
+	return m.Topics[outputTopic].Partitions[int32(s.Rand.IntN(partitions))].Leader, nil
 }

@@ -65,12 +65,12 @@ func (s *suite) drain() {
 // workers left behind must be aborted when its timeout has passed.
 func (s *suite) closed() {
 	s.Helper()
-	s.eventually("close all transactions", func(ctx context.Context) error {
-		ends, err := s.adm.ListEndOffsets(ctx, outputTopic)
+	s.Eventually("close all transactions", patience, func(ctx context.Context) error {
+		ends, err := s.Admin.ListEndOffsets(ctx, outputTopic)
 		if err != nil {
 			return err
 		}
-		stable, err := s.adm.ListCommittedOffsets(ctx, outputTopic)
+		stable, err := s.Admin.ListCommittedOffsets(ctx, outputTopic)
 		if err != nil {
 			return err
 		}
@@ -89,7 +89,7 @@ func (s *suite) closed() {
 func (s *suite) openTransactions() string {
 	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
 	defer cancel()
-	listed, err := s.adm.ListTransactions(ctx, nil, nil)
+	listed, err := s.Admin.ListTransactions(ctx, nil, nil)
 	if err != nil {
 		return fmt.Sprintf("; transactions: %v", err)
 	}
@@ -104,7 +104,7 @@ func (s *suite) members() string {
 	defer cancel()
 	var b strings.Builder
 	if s.consumer {
-		described, err := s.adm.DescribeConsumerGroups(ctx, s.group)
+		described, err := s.Admin.DescribeConsumerGroups(ctx, s.group)
 		g := described[s.group]
 		fmt.Fprintf(&b, "; group (%v): %s, %d members, epoch %d", err, g.State, len(g.Members), g.Epoch)
 		for _, m := range g.Members {
@@ -113,7 +113,7 @@ func (s *suite) members() string {
 		}
 		return b.String()
 	}
-	described, err := s.adm.DescribeGroups(ctx, s.group)
+	described, err := s.Admin.DescribeGroups(ctx, s.group)
 	g := described[s.group]
 	fmt.Fprintf(&b, "; group (%v): %s, %d members", err, g.State, len(g.Members))
 	for _, m := range g.Members {
@@ -129,7 +129,7 @@ func (s *suite) verify() {
 	s.Helper()
 	committed := s.read(kgo.ReadCommitted())
 	n, err := committed.Finish()
-	s.must(err)
+	s.Must(err)
 	s.Logf("read_committed: %d outputs of %d inputs, each exactly once and in order", n, s.total())
 	uncommitted := s.read(kgo.ReadUncommitted())
 	n, err = uncommitted.Finish()
@@ -145,37 +145,8 @@ func (s *suite) verify() {
 // read gives all output, up to the end and in log order, to a Checker.
 func (s *suite) read(isolation kgo.IsolationLevel) *Checker {
 	s.Helper()
-	ctx := s.within(10 * time.Minute)
-	ends, err := s.adm.ListEndOffsets(ctx, outputTopic)
-	s.must(err)
-	from, left := map[int32]kgo.Offset{}, map[int32]int64{}
-	for p := range int32(partitions) {
-		if end, _ := ends.Lookup(outputTopic, p); end.Offset > 0 {
-			from[p], left[p] = kgo.NewOffset().AtStart(), end.Offset
-		}
-	}
-	cl, err := kgo.NewClient(
-		kgo.SeedBrokers(s.brokers...),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{outputTopic: from}),
-		kgo.FetchIsolationLevel(isolation),
-		kgo.KeepControlRecords(), // a partition ends with one
-	)
-	s.must(err)
-	defer cl.Close()
 	c := NewChecker(s.inputs)
-	for len(left) > 0 {
-		fetches := cl.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			s.Fatalf("read the output: %v; left: %v", err, left)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			if !r.Attrs.IsControl() {
-				c.Add(r.Partition, r.Offset, r.Value)
-			}
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-		})
-	}
+	s.Must(s.Read(s.Within(10*time.Minute), outputTopic, func(r *kgo.Record) { c.Add(r.Partition, r.Offset, r.Value) },
+		kgo.FetchIsolationLevel(isolation)))
 	return c
 }

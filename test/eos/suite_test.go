@@ -6,16 +6,14 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"balsa/test/fixture"
 	"balsa/test/harness"
 )
 
@@ -46,13 +44,8 @@ const (
 
 // suite is a cluster, a topic of inputs, and the workers that process it.
 type suite struct {
-	*testing.T
-	dir      string
-	brokers  []string
-	cluster  *harness.Cluster // nil: not ours
-	client   *kgo.Client
-	adm      *kadm.Client
-	rng      *rand.Rand
+	*fixture.Fixture
+	producer *kgo.Client // of inputs
 	group    string
 	consumer bool // protocol of the group
 	worker   string
@@ -63,101 +56,40 @@ type suite struct {
 
 func newSuite(t *testing.T, consumer bool) *suite {
 	t.Helper()
-	s := &suite{T: t, consumer: consumer, rng: rand.New(rand.NewPCG(*seed, 0)), group: "eos-group", inputs: make([]int64, partitions)}
-	s.pacer.calm, s.pacer.limit = calm, patience
-	var err error
-	s.dir, err = os.MkdirTemp("", "balsa-eos-")
-	s.must(err)
-	t.Logf("seed %d, data in %s", *seed, s.dir)
-	t.Cleanup(func() {
-		if !t.Failed() && !*keep {
-			os.RemoveAll(s.dir)
-		}
-	})
-	s.worker, err = harness.BuildPackage(s.dir, "worker", "./test/eos/worker")
-	s.must(err)
-	s.brokers = strings.Split(*seeds, ",")
-	if *seeds == "" {
-		s.startCluster()
+	s := &suite{
+		Fixture:  fixture.New(t, fixture.Options{Name: "eos", Keep: *keep, Seed: *seed}),
+		consumer: consumer, group: "eos-group", inputs: make([]int64, partitions), pacer: pacer{calm: calm, limit: patience},
 	}
-	s.client, err = kgo.NewClient(
-		kgo.SeedBrokers(s.brokers...), kgo.MetadataMinAge(50*time.Millisecond), kgo.DialTimeout(time.Second),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DefaultProduceTopic(inputTopic),
-		kgo.UnknownTopicRetries(-1), // another cluster may take its time to create it
-		kgo.RecordDeliveryTimeout(patience),
-	)
-	s.must(err)
-	t.Cleanup(s.client.Close)
-	s.adm = kadm.NewClient(s.client)
-	// An earlier run may have left its topics on a cluster that is not ours.
-	_, _ = s.adm.DeleteTopics(s.within(patience), inputTopic, outputTopic)
-	_, _ = s.adm.DeleteGroup(s.within(patience), s.group)
-	s.eventually("create the topics", func(ctx context.Context) error {
-		created, err := s.adm.CreateTopics(ctx, partitions, int16(*replicas), nil, inputTopic, outputTopic)
-		if err != nil {
-			return err
-		}
-		return created.Error()
-	})
-	return s
-}
-
-func (s *suite) startCluster() {
-	s.Helper()
-	binary, err := harness.Build(s.dir)
-	s.must(err)
-	s.cluster, err = harness.New(harness.Options{Binary: binary, Dir: s.dir, Nodes: 3, Flags: []string{
+	var err error
+	s.worker, err = harness.BuildPackage(s.Dir, "worker", "./test/eos/worker")
+	s.Must(err)
+	s.Use(*seeds, harness.Options{Nodes: 3, Flags: []string{
 		// By the consumer protocol the broker decides of the session timeout. With its default, 45 s, the partitions of
 		// killed workers would hardly be worked on: see pacer.
 		"--group-consumer-session-timeout", session.String(), "--group-consumer-heartbeat-interval", (sessionTimeout / 6).String(),
 	}})
-	s.must(err)
-	s.Cleanup(func() { s.cluster.Close() })
-	s.must(s.cluster.Start(s.within(patience)))
-	s.brokers = s.cluster.Addresses()
-}
-
-func (s *suite) must(err error) {
-	s.Helper()
-	if err != nil {
-		s.Fatal(err)
-	}
-}
-
-// within is a context that ends after d or with the test.
-func (s *suite) within(d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(s.Context(), d)
-	s.Cleanup(cancel)
-	return ctx
-}
-
-// eventually repeats an attempt until it succeeds.
-func (s *suite) eventually(what string, attempt func(context.Context) error) {
-	s.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
-		err := attempt(ctx)
-		cancel()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			s.Fatalf("%s: %v", what, err)
-		}
-	}
+	s.producer = s.NewClient(s.Brokers,
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DefaultProduceTopic(inputTopic),
+		kgo.UnknownTopicRetries(-1), // another cluster may take its time to create it
+		kgo.RecordDeliveryTimeout(patience),
+	)
+	_, _ = s.Admin.DeleteGroup(s.Within(patience), s.group) // an earlier run may have left it on a cluster that is not ours
+	s.CreateTopic(inputTopic, partitions, *replicas)
+	s.CreateTopic(outputTopic, partitions, *replicas)
+	return s
 }
 
 // write adds n inputs, evenly over the partitions.
 func (s *suite) write(n int64) {
 	s.Helper()
-	promise := kgo.AbortingFirstErrPromise(s.client)
+	promise := kgo.AbortingFirstErrPromise(s.producer)
 	for i := range n {
 		p := int32(i % partitions)
 		in := Input{p, s.inputs[p]}
 		s.inputs[p]++
-		s.client.Produce(s.Context(), &kgo.Record{Partition: p, Key: fmt.Append(nil, in.Seq), Value: in.Value()}, promise.Promise())
+		s.producer.Produce(s.Context(), &kgo.Record{Partition: p, Key: fmt.Append(nil, in.Seq), Value: in.Value()}, promise.Promise())
 	}
-	s.must(promise.Err())
+	s.Must(promise.Err())
 }
 
 // slot is the place of one worker: a transactional id, and the process that uses it now.
@@ -174,11 +106,6 @@ func (s *suite) startWorkers() {
 	for i := range *workers {
 		sl := &slot{transactionalID: fmt.Sprintf("eos-worker-%d", i)}
 		s.slots = append(s.slots, sl)
-		s.Cleanup(func() {
-			if sl.Running() {
-				_ = sl.Kill()
-			}
-		})
 		s.fill(i)
 	}
 }
@@ -190,17 +117,17 @@ func (s *suite) fill(i int) {
 	sl.starts++
 	sl.Process = &harness.Process{
 		Name: fmt.Sprintf("worker %d", i),
-		Log:  filepath.Join(s.dir, fmt.Sprintf("worker-%d.log", i)),
+		Log:  filepath.Join(s.Dir, fmt.Sprintf("worker-%d.log", i)),
 		Argv: []string{
-			s.worker, "-brokers", strings.Join(s.brokers, ","), "-group", s.group, "-transactional-id", sl.transactionalID,
+			s.worker, "-brokers", strings.Join(s.Brokers, ","), "-group", s.group, "-transactional-id", sl.transactionalID,
 			"-in", inputTopic, "-out", outputTopic, fmt.Sprintf("-consumer-protocol=%t", s.consumer),
 			"-session-timeout", sessionTimeout.String(), "-transaction-timeout", transactionTimeout.String(),
 		},
 	}
-	if i%2 == 1 && (s.cluster != nil || !s.consumer) {
+	if i%2 == 1 && (s.Cluster != nil || !s.consumer) {
 		sl.Argv = append(sl.Argv, "-instance-id", fmt.Sprintf("eos-instance-%d", i))
 	}
-	s.must(sl.Start())
+	s.Spawn(sl.Process)
 }
 
 // refill starts workers anew that ended by themselves, as an application's supervisor would, and returns how many did.
@@ -220,7 +147,7 @@ func (s *suite) refill() int {
 func (s *suite) committed() (int64, error) {
 	ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
 	defer cancel()
-	offsets, err := s.adm.FetchOffsets(ctx, s.group)
+	offsets, err := s.Admin.FetchOffsets(ctx, s.group)
 	if err != nil {
 		return 0, err
 	}

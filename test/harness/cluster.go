@@ -107,12 +107,26 @@ func (c *Cluster) Seeds() string { return strings.Join(c.seeds, ",") }
 
 // Start starts all nodes and waits until the cluster serves.
 func (c *Cluster) Start(ctx context.Context) error {
-	for _, n := range c.Nodes {
+	return c.Restore(ctx, c.Nodes...)
+}
+
+// Restore starts nodes that have ended, and waits until the cluster serves.
+func (c *Cluster) Restore(ctx context.Context, nodes ...*Node) error {
+	for _, n := range nodes {
 		if err := n.Process.Start(); err != nil {
-			return errors.Join(err, c.Close())
+			return err
 		}
 	}
 	return c.WaitServing(ctx)
+}
+
+// Restart kills a node with SIGKILL, starts it again after a while, and waits until the cluster serves.
+func (c *Cluster) Restart(ctx context.Context, n *Node, down time.Duration) error {
+	if err := n.Kill(); err != nil {
+		return err
+	}
+	time.Sleep(down)
+	return c.Restore(ctx, n)
 }
 
 // Close kills what still runs.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -113,6 +114,16 @@ func (p *Process) Signal(s syscall.Signal) error {
 		return fmt.Errorf("send %v to %s: %w", s, p.Name, err)
 	}
 	return nil
+}
+
+// LastLines is the end of what the process said.
+func (p *Process) LastLines(n int) string {
+	text, err := os.ReadFile(p.Log)
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
 // outcome is how the process ended: nil for exit status 0 and for a process that never ran.

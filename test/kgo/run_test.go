@@ -4,7 +4,6 @@ package kgo
 
 import (
 	"bytes"
-	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -17,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"balsa/test/fixture"
 	"balsa/test/harness"
 )
 
@@ -32,12 +32,9 @@ const pkg = "github.com/twmb/franz-go/pkg/kgo"
 
 // TestFranzGo runs all tests of franz-go's package kgo and checks each one's outcome against testdata/tests.txt.
 func TestFranzGo(t *testing.T) {
-	dir := testDir(t)
-	brokers := *seeds
-	if brokers == "" {
-		brokers = startCluster(t, dir)
-	}
-	results := run(t, dir, brokers)
+	f := fixture.New(t, fixture.Options{Name: "kgo"})
+	f.Use(*seeds, harness.Options{Nodes: 3})
+	results := run(t, f.Dir, strings.Join(f.Brokers, ","))
 	expected, err := ParseExpected(testList)
 	if err != nil {
 		t.Fatal(err)
@@ -62,41 +59,6 @@ func TestFranzGo(t *testing.T) {
 		}
 	}
 	t.Logf("%d passed, %d failed, %d skipped, %d did not end", results.Count(Pass), results.Count(Fail), results.Count(Skip), results.Count(Unfinished))
-}
-
-func testDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "balsa-kgo-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("data and logs kept in %s", dir)
-			return
-		}
-		os.RemoveAll(dir)
-	})
-	return dir
-}
-
-func startCluster(t *testing.T, dir string) string {
-	t.Helper()
-	binary, err := harness.Build(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := harness.New(harness.Options{Binary: binary, Dir: dir, Nodes: 3})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if err := c.Start(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return strings.Join(c.Addresses(), ",")
 }
 
 // run runs the tests and returns their results; what they printed is in dir/kgo.json.

@@ -32,25 +32,25 @@ func TestConnect(t *testing.T) {
 	s := newSuite(t)
 	workers := []worker{s.connectWorker(0), s.connectWorker(1)}
 	for _, w := range workers {
-		s.eventually("Connect's REST interface", patience, func(ctx context.Context) error {
+		s.Eventually("Connect's REST interface", patience, func(ctx context.Context) error {
 			return w.call(ctx, http.MethodGet, "/connectors", nil, nil)
 		})
 	}
-	from, to := s.write("from.txt", ""), filepath.Join(s.dir, "to.txt")
+	from, to := s.write("from.txt", ""), filepath.Join(s.Dir, "to.txt")
 	var want []string
 	more := func(n int) {
 		file, err := os.OpenFile(from, os.O_APPEND|os.O_WRONLY, 0)
-		s.must(err)
+		s.Must(err)
 		defer file.Close()
 		for range n {
 			line := fmt.Sprintf("line %d of the file", len(want))
 			want = append(want, line)
 			_, err := fmt.Fprintln(file, line)
-			s.must(err)
+			s.Must(err)
 		}
 	}
 	more(1000)
-	s.eventually("create the connectors", patience, func(ctx context.Context) error {
+	s.Eventually("create the connectors", patience, func(ctx context.Context) error {
 		for name, config := range map[string]map[string]string{
 			"source": {"connector.class": "FileStreamSource", "tasks.max": "1", "file": from, "topic": "lines", "exactly.once.support": "required"},
 			"sink":   {"connector.class": "FileStreamSink", "tasks.max": "1", "file": to, "topics": "lines"},
@@ -68,7 +68,7 @@ func TestConnect(t *testing.T) {
 			WorkerID string `json:"worker_id"`
 		}
 	}
-	s.must(workers[0].call(s.within(patience), http.MethodGet, "/connectors/sink/status", nil, &status))
+	s.Must(workers[0].call(s.Within(patience), http.MethodGet, "/connectors/sink/status", nil, &status))
 	if len(status.Tasks) != 1 || status.Tasks[0].State != "RUNNING" {
 		t.Fatalf("the sink's status: %+v", status)
 	}
@@ -76,10 +76,10 @@ func TestConnect(t *testing.T) {
 	if strings.Contains(workers[1].url, status.Tasks[0].WorkerID) {
 		busy = 1
 	}
-	s.must(exit143(workers[busy].Stop(patience)))
+	s.Must(exit143(workers[busy].Stop(patience)))
 	more(1000)
 	s.awaitFile(to, want)
-	s.must(workers[1-busy].call(s.within(patience), http.MethodDelete, "/connectors/source", nil, nil))
+	s.Must(workers[1-busy].call(s.Within(patience), http.MethodDelete, "/connectors/source", nil, nil))
 	t.Logf("%d lines copied, through a rebalance, each once and in order", len(want))
 }
 
@@ -95,9 +95,9 @@ func exit143(err error) error {
 func (s *suite) connectWorker(i int) worker {
 	s.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	s.must(err)
+	s.Must(err)
 	address := listener.Addr().String()
-	s.must(listener.Close())
+	s.Must(listener.Close())
 	rf := fmt.Sprint(s.replication)
 	config := s.write(fmt.Sprintf("connect-%d.properties", i), properties(
 		"bootstrap.servers="+s.bootstrap,
@@ -120,11 +120,11 @@ func (s *suite) connectWorker(i int) worker {
 func (s *suite) plugins() string {
 	s.Helper()
 	jars, err := filepath.Glob(filepath.Join(s.module(), "target", "libs", "connect-file-*.jar"))
-	s.must(err)
-	dir := filepath.Join(s.dir, "plugins")
+	s.Must(err)
+	dir := filepath.Join(s.Dir, "plugins")
 	for _, jar := range jars {
 		data, err := os.ReadFile(jar)
-		s.must(err)
+		s.Must(err)
 		s.write(filepath.Join("plugins", "file", filepath.Base(jar)), string(data))
 	}
 	return dir
@@ -165,7 +165,7 @@ func (w worker) call(ctx context.Context, method, path string, body, result any)
 // awaitFile waits until a file holds exactly the given lines.
 func (s *suite) awaitFile(path string, want []string) {
 	s.Helper()
-	s.eventually(fmt.Sprintf("%d lines in %s", len(want), filepath.Base(path)), 3*time.Minute, func(context.Context) error {
+	s.Eventually(fmt.Sprintf("%d lines in %s", len(want), filepath.Base(path)), 3*time.Minute, func(context.Context) error {
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return err

@@ -80,7 +80,7 @@ func (s *suite) console(st step) error {
 		return fmt.Errorf("no tool %s", words[0])
 	}
 	argv := s.java("256m", class, words[1:]...)
-	ctx := s.within(90 * time.Second)
+	ctx := s.Within(90 * time.Second)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdin = strings.NewReader(st.input)
 	var stdout, stderr bytes.Buffer
@@ -115,14 +115,14 @@ func (s *suite) expand(text string) string {
 		case "B":
 			return "--bootstrap-server " + s.bootstrap
 		case "N":
-			ids := make([]string, len(s.cluster.Nodes))
-			for i, n := range s.cluster.Nodes {
+			ids := make([]string, len(s.Cluster.Nodes))
+			for i, n := range s.Cluster.Nodes {
 				ids[i] = fmt.Sprint(n.ID)
 			}
 			return strings.Join(ids, ",")
 		case "R":
 			return fmt.Sprint(s.replication)
 		}
-		return s.dir
+		return s.Dir
 	})
 }

@@ -11,17 +11,17 @@ import (
 	"balsa/test/harness"
 )
 
-// startKafka starts nodes of Apache Kafka itself (KRaft, combined roles) under dir/NAME.
-func (s *suite) startKafka(name string, nodes int) *harness.Cluster {
+// kafka is a cluster of Apache Kafka itself (KRaft, combined roles) under dir/NAME.
+func (s *suite) kafka(name string, nodes int) harness.Options {
 	s.Helper()
-	dir := filepath.Join(s.dir, name)
+	dir := filepath.Join(s.Dir, name)
 	tool := s.java("256m", "kafka.tools.StorageTool", "format", "--ignore-formatted", "--cluster-id", "MkU3OEVBNTcwNTJENDM2Qg")
 	broker := s.java("640m", "kafka.Kafka")
-	return s.start(harness.Options{Dir: dir, Nodes: nodes, Command: func(n *harness.Node) []string {
+	return harness.Options{Dir: dir, Nodes: nodes, Command: func(n *harness.Node) []string {
 		config := s.write(filepath.Join(name, fmt.Sprintf("node-%d.properties", n.ID)), kafkaConfig(n, nodes))
-		s.must(os.MkdirAll(n.DataDir, 0o700))
+		s.Must(os.MkdirAll(n.DataDir, 0o700))
 		return []string{"sh", "-c", quote(append(tool, "--config", config)) + " && exec " + quote(append(broker, config))}
-	}})
+	}}
 }
 
 func quote(argv []string) string {

@@ -20,20 +20,20 @@ import (
 // and partitions, its configuration, and the progress of a consumer group.
 func TestMirrorMaker(t *testing.T) {
 	s := newSuite(t)
-	source := s.startKafka("source", 1)
-	adm := s.admin(source)
-	_, err := adm.CreateTopic(s.within(patience), 3, 1, map[string]*string{"retention.ms": kadm.StringPtr("123456789")}, "orders")
-	s.must(err)
-	want := s.writeOrders(s.client(source, kgo.RecordPartitioner(kgo.ManualPartitioner())), 3000)
+	source := s.Start(s.kafka("source", 1)).Addresses()
+	adm := kadm.NewClient(s.NewClient(source))
+	_, err := adm.CreateTopic(s.Within(patience), 3, 1, map[string]*string{"retention.ms": kadm.StringPtr("123456789")}, "orders")
+	s.Must(err)
+	want := s.writeOrders(s.NewClient(source, kgo.RecordPartitioner(kgo.ManualPartitioner())), 3000)
 	offsets := kadm.Offsets{}
 	for p := range int32(3) {
 		offsets.Add(kadm.Offset{Topic: "orders", Partition: p, At: 700, LeaderEpoch: -1})
 	}
-	s.must(adm.CommitAllOffsets(s.within(patience), "shoppers", offsets))
+	s.Must(adm.CommitAllOffsets(s.Within(patience), "shoppers", offsets))
 
 	config := s.write("mm2.properties", properties(
 		"clusters=old,new",
-		"old.bootstrap.servers="+strings.Join(source.Addresses(), ","),
+		"old.bootstrap.servers="+strings.Join(source, ","),
 		"new.bootstrap.servers="+s.bootstrap,
 		"old->new.enabled=true", "old->new.topics=orders", "old->new.groups=shoppers",
 		"old->new.sync.group.offsets.enabled=true",
@@ -54,8 +54,8 @@ func TestMirrorMaker(t *testing.T) {
 	s.background("mirror-maker", s.java("640m", "org.apache.kafka.connect.mirror.MirrorMaker", config))
 
 	const copied = "old.orders"
-	s.eventually("copy all records", 4*time.Minute, func(ctx context.Context) error {
-		ends, err := s.adm.ListEndOffsets(ctx, copied)
+	s.Eventually("copy all records", 4*time.Minute, func(ctx context.Context) error {
+		ends, err := s.Admin.ListEndOffsets(ctx, copied)
 		if err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func TestMirrorMaker(t *testing.T) {
 		return nil
 	})
 	got := map[int32][]*kgo.Record{}
-	s.readAll(s.within(patience), copied, func(r *kgo.Record) { got[r.Partition] = append(got[r.Partition], r) })
+	s.readCommitted(copied, func(r *kgo.Record) { got[r.Partition] = append(got[r.Partition], r) })
 	for p, records := range want {
 		for i, w := range records {
 			if err := sameRecord(got[p][i], w); err != nil {
@@ -75,9 +75,9 @@ func TestMirrorMaker(t *testing.T) {
 			}
 		}
 	}
-	s.eventually("copy the configuration", patience, func(ctx context.Context) error { return s.topicConfig(ctx, copied, "retention.ms", "123456789") })
-	s.eventually("copy the group's progress", patience, func(ctx context.Context) error {
-		committed, err := s.adm.FetchOffsets(ctx, "shoppers")
+	s.Eventually("copy the configuration", patience, func(ctx context.Context) error { return s.topicConfig(ctx, copied, "retention.ms", "123456789") })
+	s.Eventually("copy the group's progress", patience, func(ctx context.Context) error {
+		committed, err := s.Admin.FetchOffsets(ctx, "shoppers")
 		if err != nil {
 			return err
 		}
@@ -108,7 +108,7 @@ func (s *suite) writeOrders(cl *kgo.Client, n int) map[int32][]*kgo.Record {
 		wrote[r.Partition] = append(wrote[r.Partition], r)
 		cl.Produce(s.Context(), r, promise.Promise())
 	}
-	s.must(promise.Err())
+	s.Must(promise.Err())
 	return wrote
 }
 
@@ -126,7 +126,7 @@ func sameRecord(got, want *kgo.Record) error {
 
 // topicConfig checks a setting of a topic.
 func (s *suite) topicConfig(ctx context.Context, topic, name, want string) error {
-	configs, err := s.adm.DescribeTopicConfigs(ctx, topic)
+	configs, err := s.Admin.DescribeTopicConfigs(ctx, topic)
 	if err != nil {
 		return err
 	}

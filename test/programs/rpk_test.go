@@ -48,7 +48,7 @@ func TestRpk(t *testing.T) {
 	s := newSuite(t)
 	for _, step := range rpkSteps {
 		t.Run(step.line, func(t *testing.T) {
-			cmd := exec.CommandContext(s.within(30*time.Second), rpk, append([]string{"-X", "brokers=" + s.bootstrap}, strings.Fields(step.line)...)...)
+			cmd := exec.CommandContext(s.Within(30*time.Second), rpk, append([]string{"-X", "brokers=" + s.bootstrap}, strings.Fields(step.line)...)...)
 			cmd.Stdin = strings.NewReader(step.input)
 			out, err := cmd.CombinedOutput()
 			if err != nil || !regexp.MustCompile(step.want).Match(out) {

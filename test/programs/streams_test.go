@@ -3,7 +3,6 @@
 package programs
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -36,8 +35,8 @@ const (
 // the other and, once, a process. The output must be exact: of each word the counts 1, 2, 3 and so on, each once.
 func TestStreams(t *testing.T) {
 	s := newSuite(t)
-	s.createTopic(wordsInput, 4)
-	s.createTopic(wordsOutput, 4)
+	s.CreateTopic(wordsInput, 4, s.replication)
+	s.CreateTopic(wordsOutput, 4, s.replication)
 	apps := []*harness.Process{s.wordCount(0), s.wordCount(1)}
 	wrote := make(chan map[string]int, 1)
 	go func() { wrote <- s.writeLines() }()
@@ -52,12 +51,12 @@ func TestStreams(t *testing.T) {
 			continue
 		case <-time.After(*killEvery):
 		}
-		if len(s.cluster.Nodes) > 1 {
-			s.restart(s.cluster.Nodes[kills%len(s.cluster.Nodes)])
+		if len(s.Cluster.Nodes) > 1 {
+			s.Must(s.Cluster.Restart(s.Within(patience), s.Cluster.Nodes[kills%len(s.Cluster.Nodes)], time.Second))
 		}
 		if kills++; kills == 2 {
-			s.must(apps[0].Kill())
-			s.must(apps[0].Start())
+			s.Must(apps[0].Kill())
+			s.Must(apps[0].Start())
 		}
 	}
 	s.awaitCounts(words)
@@ -68,7 +67,7 @@ func TestStreams(t *testing.T) {
 	}
 	n := s.checkCounts(words)
 	t.Logf("%d words of %d lines counted exactly, across %d kills", n, *streamsLines, kills)
-	if len(s.cluster.Nodes) > 1 && kills < 2 {
+	if len(s.Cluster.Nodes) > 1 && kills < 2 {
 		t.Error("hardly any kills: the test proves nothing")
 	}
 }
@@ -77,21 +76,12 @@ func TestStreams(t *testing.T) {
 func (s *suite) wordCount(i int) *harness.Process {
 	s.Helper()
 	return s.background(fmt.Sprintf("word-count-%d", i), s.java("384m", "balsa.WordCount",
-		s.bootstrap, application, wordsInput, wordsOutput, filepath.Join(s.dir, fmt.Sprintf("state-%d", i))))
-}
-
-// restart kills a node and starts it again a second later.
-func (s *suite) restart(n *harness.Node) {
-	s.Helper()
-	s.must(n.Kill())
-	time.Sleep(time.Second)
-	s.must(n.Process.Start())
-	s.must(s.cluster.WaitServing(s.within(patience)))
+		s.bootstrap, application, wordsInput, wordsOutput, filepath.Join(s.Dir, fmt.Sprintf("state-%d", i))))
 }
 
 // writeLines writes the input at the configured rate and returns how often each word is in it, nil after an error.
 func (s *suite) writeLines() map[string]int {
-	cl := s.client(s.cluster, kgo.DefaultProduceTopic(wordsInput))
+	cl := s.NewClient(s.Brokers, kgo.DefaultProduceTopic(wordsInput))
 	rng := rand.New(rand.NewPCG(1, 2))
 	words := map[string]int{}
 	promise := kgo.AbortingFirstErrPromise(cl)
@@ -115,8 +105,8 @@ func (s *suite) writeLines() map[string]int {
 // awaitCounts waits until the output holds the final count of every word.
 func (s *suite) awaitCounts(words map[string]int) {
 	s.Helper()
-	ctx := s.within(5 * time.Minute)
-	cl := s.client(s.cluster, kgo.ConsumeTopics(wordsOutput), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	ctx := s.Within(5 * time.Minute)
+	cl := s.NewClient(s.Brokers, kgo.ConsumeTopics(wordsOutput), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	left := len(words)
 	for done := map[string]bool{}; left > 0; {
 		fetches := cl.PollFetches(ctx)
@@ -135,9 +125,8 @@ func (s *suite) awaitCounts(words map[string]int) {
 // checkCounts reads the whole output and compares it with the input; it returns the number of outputs.
 func (s *suite) checkCounts(words map[string]int) (outputs int) {
 	s.Helper()
-	ctx := s.within(patience)
 	last := map[string]int{}
-	s.readAll(ctx, wordsOutput, func(r *kgo.Record) {
+	s.readCommitted(wordsOutput, func(r *kgo.Record) {
 		outputs++
 		n, err := strconv.Atoi(string(r.Value))
 		if err != nil || n != last[string(r.Key)]+1 {
@@ -153,30 +142,8 @@ func (s *suite) checkCounts(words map[string]int) (outputs int) {
 	return outputs
 }
 
-// readAll calls f with each committed record of a topic, each partition's in order, up to the topic's present end.
-func (s *suite) readAll(ctx context.Context, topic string, f func(*kgo.Record)) {
+// readCommitted gives each committed record of a topic to take.
+func (s *suite) readCommitted(topic string, take func(*kgo.Record)) {
 	s.Helper()
-	ends, err := s.adm.ListEndOffsets(ctx, topic)
-	s.must(err)
-	left := map[int32]int64{}
-	for p, end := range ends[topic] {
-		if end.Offset > 0 {
-			left[p] = end.Offset
-		}
-	}
-	cl := s.client(s.cluster, kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
-	for len(left) > 0 {
-		fetches := cl.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			s.Fatalf("read %s: %v; left: %v", topic, err, left)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			if !r.Attrs.IsControl() {
-				f(r)
-			}
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-		})
-	}
+	s.Must(s.Read(s.Within(patience), topic, take, kgo.FetchIsolationLevel(kgo.ReadCommitted())))
 }

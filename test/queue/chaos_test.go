@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"balsa/test/harness"
 )
 
 var (
@@ -39,12 +37,12 @@ func TestChaos(t *testing.T) {
 	configs := []string{
 		fmt.Sprintf("share.record.lock.duration.ms=%d", lockTime.Milliseconds()), fmt.Sprintf("share.delivery.count.limit=%d", *limit),
 	}
-	if s.cluster != nil {
+	if s.Cluster != nil {
 		// With its default, 45 s, partitions would often be given to the dead alone. Kafka does not allow less.
 		configs = append(configs, "share.session.timeout.ms=8000", "share.heartbeat.interval.ms=1000")
 	}
 	if *deadLetters {
-		s.createTopic(deadTopic, 3)
+		s.CreateTopic(deadTopic, 3, *replicas)
 		configs = append(configs, "errors.deadletterqueue.topic.name="+deadTopic)
 	}
 	s.configureGroup(configs...)
@@ -70,7 +68,7 @@ func TestChaos(t *testing.T) {
 		s.readDeadLetters(c)
 	}
 	s.verify(f, c.Finish())
-	if s.cluster != nil {
+	if s.Cluster != nil {
 		s.emptied(written)
 	}
 }
@@ -90,13 +88,13 @@ func (s *suite) work(f *staff, p *producers, faulting <-chan struct{}, what stri
 		if time.Now().After(disturbance) {
 			f.disturb()
 			// Each worker lives for about a minute.
-			disturbance = time.Now().Add(time.Duration(s.rng.Int64N(int64(2*time.Minute) / int64(len(f.slots)))))
+			disturbance = time.Now().Add(time.Duration(s.Rand.Int64N(int64(2*time.Minute) / int64(len(f.slots)))))
 		}
 		if time.Now().After(report) {
 			s.Logf("%s: %d written, %d accepted, faults %v", what, p.count(), f.checker.Accepted(), f.count)
 			report = time.Now().Add(10 * time.Second)
 		}
-		s.must(progress.observe(f.checker.Accepted()))
+		s.Must(progress.observe(f.checker.Accepted()))
 	}
 }
 
@@ -117,7 +115,7 @@ func (s *suite) drain(f *staff) {
 			last = time.Now()
 		}
 		// What is left may be poison, which nobody accepts: it is progress that less is open.
-		s.must(progress.observe(f.checker.Accepted() - open))
+		s.Must(progress.observe(f.checker.Accepted() - open))
 	}
 }
 
@@ -146,7 +144,7 @@ type nodeKills struct {
 // killNodes kills one node after the other and starts it again. The channel is closed when that is done.
 func (s *suite) killNodes() (<-chan struct{}, *nodeKills) {
 	done, killed := make(chan struct{}), &nodeKills{}
-	if s.cluster == nil {
+	if s.Cluster == nil {
 		close(done)
 		return done, killed
 	}
@@ -155,9 +153,12 @@ func (s *suite) killNodes() (<-chan struct{}, *nodeKills) {
 		defer close(done)
 		for range *kills {
 			time.Sleep(time.Duration(rng.Int64N(int64(3 * time.Second))))
-			n := s.cluster.Nodes[rng.IntN(len(s.cluster.Nodes))]
+			n := s.Cluster.Nodes[rng.IntN(len(s.Cluster.Nodes))]
 			killed.at = append(killed.at, time.Now().UnixNano())
-			if killed.err = s.restart(n, time.Duration(rng.Int64N(int64(2*time.Second)))); killed.err != nil {
+			ctx, cancel := context.WithTimeout(s.Context(), patience)
+			killed.err = s.Cluster.Restart(ctx, n, time.Duration(rng.Int64N(int64(2*time.Second))))
+			cancel()
+			if killed.err != nil {
 				return
 			}
 		}
@@ -165,49 +166,17 @@ func (s *suite) killNodes() (<-chan struct{}, *nodeKills) {
 	return done, killed
 }
 
-func (s *suite) restart(n *harness.Node, down time.Duration) error {
-	if err := n.Kill(); err != nil {
-		return err
-	}
-	time.Sleep(down)
-	if err := n.Process.Start(); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(s.Context(), patience)
-	defer cancel()
-	return s.cluster.WaitServing(ctx)
-}
-
 // readDeadLetters gives the dead-letter topic to the checker.
 func (s *suite) readDeadLetters(c *Checker) {
 	s.Helper()
-	ends, err := s.adm.ListEndOffsets(s.within(patience), deadTopic)
-	s.must(err)
-	left := map[int32]int64{}
-	from := map[int32]kgo.Offset{}
-	for p, end := range ends[deadTopic] {
-		if end.Offset > 0 {
-			left[p], from[p] = end.Offset, kgo.NewOffset().At(0)
+	s.Must(s.Read(s.Within(patience), deadTopic, func(r *kgo.Record) {
+		l, err := parseDeadLetter(r)
+		if err != nil {
+			s.Errorf("dead letter %d/%d: %v", r.Partition, r.Offset, err)
+			return
 		}
-	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{deadTopic: from}))
-	s.must(err)
-	defer cl.Close()
-	for ctx := s.within(patience); len(left) > 0; {
-		fetches := cl.PollFetches(ctx)
-		s.must(fetches.Err())
-		fetches.EachRecord(func(r *kgo.Record) {
-			l, err := parseDeadLetter(r)
-			if err != nil {
-				s.Errorf("dead letter %d/%d: %v", r.Partition, r.Offset, err)
-			} else {
-				c.DeadLetter(l)
-			}
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-		})
-	}
+		c.DeadLetter(l)
+	}))
 }
 
 // parseDeadLetter reads the headers of KIP-1191.
@@ -236,7 +205,7 @@ func parseDeadLetter(r *kgo.Record) (DeadLetter, error) {
 func (s *suite) verify(f *staff, r *Report) {
 	s.Helper()
 	s.Logf("%v", r)
-	s.must(r.Err())
+	s.Must(r.Err())
 	happened := map[string]int64{
 		"acceptances": r.Accepted, "redeliveries": r.Redeliveries, "ended locks": r.Expired, "renewals": r.Renewals,
 		"workers that were killed": int64(f.count["worker killed"]), "workers that were paused": int64(f.count["worker paused"]),
@@ -252,7 +221,7 @@ func (s *suite) verify(f *staff, r *Report) {
 			s.Errorf("no %s: the test proves nothing", what)
 		}
 	}
-	if s.cluster != nil && f.count["node killed"] < *kills {
+	if s.Cluster != nil && f.count["node killed"] < *kills {
 		s.Errorf("%d nodes were killed, want %d", f.count["node killed"], *kills)
 	}
 }

@@ -30,23 +30,20 @@ func (s *suite) emptied(written int64) {
 		}
 		return nil
 	}
-	s.eventually("give disk space back", empty)
+	s.Eventually("give disk space back", patience, empty)
 	s.Logf("of %d MiB the nodes have %v bytes on disk", written>>20, use)
 	for _, kill := range []bool{true, false} {
-		for _, n := range s.cluster.Nodes {
+		for _, n := range s.Cluster.Nodes {
 			if kill {
-				s.must(n.Kill())
+				s.Must(n.Kill())
 			} else {
-				s.must(n.Stop(patience))
+				s.Must(n.Stop(patience))
 			}
 		}
-		for _, n := range s.cluster.Nodes {
-			s.must(n.Process.Start())
-		}
-		s.must(s.cluster.WaitServing(s.within(patience)))
+		s.Must(s.Cluster.Start(s.Within(patience)))
 		s.drained()
 		s.nothingLeft()
-		s.eventually("have no more on disk than before the restart", empty)
+		s.Eventually("have no more on disk than before the restart", patience, empty)
 	}
 	s.Logf("after restarts: %v bytes", use)
 }
@@ -54,10 +51,10 @@ func (s *suite) emptied(written int64) {
 // nothingLeft joins the group once more and must get nothing.
 func (s *suite) nothingLeft() {
 	s.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.ShareGroup(group), kgo.ConsumeTopics(topic))
-	s.must(err)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers...), kgo.ShareGroup(group), kgo.ConsumeTopics(topic))
+	s.Must(err)
 	defer cl.Close()
-	fetches := cl.PollFetches(s.within(2 * time.Second))
+	fetches := cl.PollFetches(s.Within(2 * time.Second))
 	for _, r := range fetches.Records() {
 		s.Errorf("after a restart, partition %d offset %d is delivered again, delivery %d", r.Partition, r.Offset, r.DeliveryCount())
 	}

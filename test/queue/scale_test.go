@@ -31,27 +31,27 @@ var (
 func (s *suite) fill(n int) {
 	s.Helper()
 	cl, err := kgo.NewClient(
-		kgo.SeedBrokers(s.brokers...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()),
+		kgo.SeedBrokers(s.Brokers...), kgo.DefaultProduceTopic(topic), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 	)
-	s.must(err)
+	s.Must(err)
 	defer cl.Close()
 	value := make([]byte, 100)
 	promise := kgo.AbortingFirstErrPromise(cl)
 	for range n {
 		cl.Produce(s.Context(), &kgo.Record{Value: value}, promise.Promise())
 	}
-	s.must(promise.Err())
+	s.Must(promise.Err())
 }
 
 // member is a client in the group that holds what one poll brings.
 func (s *suite) member(batch int) *kgo.Client {
 	s.Helper()
 	cl, err := kgo.NewClient(
-		kgo.SeedBrokers(s.brokers...), kgo.ShareGroup(group), kgo.ConsumeTopics(topic), kgo.ShareMaxRecords(int32(batch)), kgo.ShareMaxRecordsStrict(),
+		kgo.SeedBrokers(s.Brokers...), kgo.ShareGroup(group), kgo.ConsumeTopics(topic), kgo.ShareMaxRecords(int32(batch)), kgo.ShareMaxRecordsStrict(),
 		kgo.ConnIdleTimeout(10*time.Minute), // the end of a connection would end its locks
 	)
-	s.must(err)
+	s.Must(err)
 	s.Cleanup(cl.Close)
 	return cl
 }
@@ -59,13 +59,13 @@ func (s *suite) member(batch int) *kgo.Client {
 // take polls until n messages have come, and accepts them.
 func (s *suite) take(cl *kgo.Client, n int) {
 	s.Helper()
-	for ctx := s.within(patience); n > 0; {
+	for ctx := s.Within(patience); n > 0; {
 		fetches := cl.PollRecords(ctx, n)
-		s.must(fetches.Err())
+		s.Must(fetches.Err())
 		n -= fetches.NumRecords()
 		cl.MarkAcks(kgo.AckAccept)
 	}
-	s.must(cl.FlushAcks(s.within(patience)))
+	s.Must(cl.FlushAcks(s.Within(patience)))
 }
 
 // TestSpread has many workers on a queue of one partition: all must get work, and about as much.
@@ -100,7 +100,7 @@ func TestSpread(t *testing.T) {
 		slices.Sort(all)
 		return all
 	}
-	s.eventually("work on all messages", func(context.Context) error {
+	s.Eventually("work on all messages", patience, func(context.Context) error {
 		sum := int64(0)
 		for _, n := range counts() {
 			sum += n
@@ -136,7 +136,7 @@ func TestInFlight(t *testing.T) {
 			break
 		}
 		cl := s.member(*inFlight / members)
-		fetches := cl.PollFetches(s.within(patience))
+		fetches := cl.PollFetches(s.Within(patience))
 		if err := fetches.Err(); err != nil {
 			t.Fatalf("%d members hold %d messages, the next gets none: %v", len(clients), s.acquired(), err)
 		}
@@ -195,8 +195,8 @@ func (s *suite) acquired() int64 {
 	g := kmsg.NewDescribeShareGroupOffsetsRequestGroup()
 	g.GroupID = group
 	req.Groups = append(req.Groups, g)
-	resp, err := req.RequestWith(s.within(patience), s.client)
-	s.must(err)
+	resp, err := req.RequestWith(s.Within(patience), s.Client)
+	s.Must(err)
 	n := int64(0)
 	for _, g := range resp.Groups {
 		for _, t := range g.Topics {
@@ -235,25 +235,25 @@ func TestWaiting(t *testing.T) {
 // settled restarts the nodes, has the group work a little, and returns their memory then.
 func (s *suite) settled() []int64 {
 	s.Helper()
-	for _, n := range s.cluster.Nodes {
-		s.must(s.restart(n, 0))
+	for _, n := range s.Cluster.Nodes {
+		s.Must(s.Cluster.Restart(s.Within(patience), n, 0))
 	}
 	cl := s.member(500)
 	s.take(cl, 10_000)
-	s.must(cl.LeaveGroupContext(s.within(patience)))
+	s.Must(cl.LeaveGroupContext(s.Within(patience)))
 	return s.memory()
 }
 
 // memory is the resident memory of each node in MiB; of a cluster that is not ours, nothing.
 func (s *suite) memory() []int64 {
 	s.Helper()
-	if s.cluster == nil {
+	if s.Cluster == nil {
 		return nil
 	}
 	var all []int64
-	for _, pid := range s.cluster.PIDs() {
+	for _, pid := range s.Cluster.PIDs() {
 		bytes, err := harness.Memory(pid)
-		s.must(err)
+		s.Must(err)
 		all = append(all, bytes>>20)
 	}
 	return all

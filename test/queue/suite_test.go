@@ -6,18 +6,16 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"balsa/test/fixture"
 	"balsa/test/harness"
 )
 
@@ -37,109 +35,28 @@ const (
 )
 
 // suite is a cluster with a queue topic.
-type suite struct {
-	*testing.T
-	dir     string
-	brokers []string
-	cluster *harness.Cluster // nil: not ours
-	client  *kgo.Client
-	adm     *kadm.Client
-	rng     *rand.Rand
-}
+type suite struct{ *fixture.Fixture }
 
 func newSuite(t *testing.T) *suite {
 	t.Helper()
-	s := &suite{T: t, rng: rand.New(rand.NewPCG(*seed, 0))}
-	var err error
-	s.dir, err = os.MkdirTemp("", "balsa-queue-")
-	s.must(err)
-	t.Logf("seed %d, data in %s", *seed, s.dir)
-	t.Cleanup(func() {
-		if !t.Failed() && !*keep {
-			os.RemoveAll(s.dir)
-		}
-	})
-	s.brokers = strings.Split(*seeds, ",")
-	if *seeds == "" {
-		s.startCluster()
-	}
-	s.client, err = kgo.NewClient(kgo.SeedBrokers(s.brokers...), kgo.MetadataMinAge(50*time.Millisecond), kgo.DialTimeout(time.Second))
-	s.must(err)
-	t.Cleanup(s.client.Close)
-	s.adm = kadm.NewClient(s.client)
+	s := &suite{fixture.New(t, fixture.Options{Name: "queue", Keep: *keep, Seed: *seed})}
+	s.Use(*seeds, harness.Options{Nodes: 3})
 	return s
-}
-
-func (s *suite) startCluster() {
-	s.Helper()
-	binary, err := harness.Build(s.dir)
-	s.must(err)
-	s.cluster, err = harness.New(harness.Options{Binary: binary, Dir: s.dir, Nodes: 3})
-	s.must(err)
-	s.Cleanup(func() { s.cluster.Close() })
-	s.must(s.cluster.Start(s.within(patience)))
-	s.brokers = s.cluster.Addresses()
-}
-
-func (s *suite) must(err error) {
-	s.Helper()
-	if err != nil {
-		s.Fatal(err)
-	}
-}
-
-// within is a context that ends after d or with the test.
-func (s *suite) within(d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(s.Context(), d)
-	s.Cleanup(cancel)
-	return ctx
-}
-
-// eventually repeats an attempt until it succeeds.
-func (s *suite) eventually(what string, attempt func(context.Context) error) {
-	s.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
-		ctx, cancel := context.WithTimeout(s.Context(), 10*time.Second)
-		err := attempt(ctx)
-		cancel()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			s.Fatalf("%s: not within %v: %v", what, patience, err)
-		}
-	}
-}
-
-// createTopic creates a topic anew. Configs are "name=value".
-func (s *suite) createTopic(name string, partitions int, configs ...string) {
-	s.Helper()
-	// An earlier run may have left it on a cluster that is not ours.
-	_, _ = s.adm.DeleteTopics(s.within(patience), name)
-	values := map[string]*string{}
-	for _, c := range configs {
-		k, v, _ := strings.Cut(c, "=")
-		values[k] = kadm.StringPtr(v)
-	}
-	s.eventually("create topic "+name, func(ctx context.Context) error {
-		_, err := s.adm.CreateTopic(ctx, int32(partitions), int16(*replicas), values, name)
-		return err
-	})
 }
 
 // createQueue creates a queue topic; another cluster has none, and gets an ordinary one.
 func (s *suite) createQueue(partitions int, configs ...string) {
 	s.Helper()
-	if s.cluster != nil {
+	if s.Cluster != nil {
 		configs = append(configs, "cleanup.policy=ack")
 	}
-	s.createTopic(topic, partitions, configs...)
+	s.CreateTopic(topic, partitions, *replicas, configs...)
 }
 
 // configureGroup sets configs of the share group, "name=value".
 func (s *suite) configureGroup(configs ...string) {
 	s.Helper()
-	if s.cluster == nil { // its topics are no queues, so the default is latest
+	if s.Cluster == nil { // its topics are no queues, so the default is latest
 		configs = append(configs, "share.auto.offset.reset=earliest")
 	}
 	res := kmsg.NewIncrementalAlterConfigsRequestResource()
@@ -152,8 +69,8 @@ func (s *suite) configureGroup(configs ...string) {
 	}
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	req.Resources = append(req.Resources, res)
-	resp, err := req.RequestWith(s.within(patience), s.client)
-	s.must(err)
+	resp, err := req.RequestWith(s.Within(patience), s.Client)
+	s.Must(err)
 	for _, r := range resp.Resources {
 		if err := kerr.ErrorForCode(r.ErrorCode); err != nil {
 			s.Fatalf("configure group: %v: %s", err, deref(r.ErrorMessage))
@@ -170,7 +87,7 @@ func deref(text *string) string {
 
 // open returns how many messages of the topic the group has not decided.
 func (s *suite) open(ctx context.Context) (int64, error) {
-	described, err := s.adm.DescribeShareGroupOffsets(ctx, group)
+	described, err := s.Admin.DescribeShareGroupOffsets(ctx, group)
 	if err != nil {
 		return 0, err
 	}
@@ -178,7 +95,7 @@ func (s *suite) open(ctx context.Context) (int64, error) {
 	if g.Err != nil {
 		return 0, g.Err
 	}
-	ends, err := s.adm.ListEndOffsets(ctx, topic)
+	ends, err := s.Admin.ListEndOffsets(ctx, topic)
 	if err == nil {
 		err = ends.Error()
 	}
@@ -194,7 +111,7 @@ func (s *suite) open(ctx context.Context) (int64, error) {
 			return 0, fmt.Errorf("the group has no share partition %d", p)
 		case o.Err != nil:
 			return 0, o.Err
-		case s.cluster == nil: // Kafka's start offsets move later
+		case s.Cluster == nil: // Kafka's start offsets move later
 			open += max(o.Lag, 0)
 		default:
 			open += end.Offset - o.StartOffset
@@ -206,7 +123,7 @@ func (s *suite) open(ctx context.Context) (int64, error) {
 // drained waits until the group has decided everything.
 func (s *suite) drained() {
 	s.Helper()
-	s.eventually("decide all messages", func(ctx context.Context) error {
+	s.Eventually("decide all messages", patience, func(ctx context.Context) error {
 		if n, err := s.open(ctx); err != nil || n > 0 {
 			return fmt.Errorf("%d are open (%v)", n, err)
 		}
@@ -217,14 +134,14 @@ func (s *suite) drained() {
 // diskUse is how many bytes each node has in files of a topic.
 func (s *suite) diskUse(name string) map[int32]int64 {
 	s.Helper()
-	m, err := s.adm.Metadata(s.within(patience), name)
-	s.must(err)
+	m, err := s.Admin.Metadata(s.Within(patience), name)
+	s.Must(err)
 	id := m.Topics[name].ID
 	use := map[int32]int64{}
-	for _, n := range s.cluster.Nodes {
+	for _, n := range s.Cluster.Nodes {
 		use[n.ID] = 0
 		logs, err := filepath.Glob(filepath.Join(n.DataDir, "logs", fmt.Sprintf("%x-*", id[:]), "*"))
-		s.must(err)
+		s.Must(err)
 		for _, file := range logs {
 			if info, err := os.Stat(file); err == nil { // files come and go
 				use[n.ID] += info.Size()

@@ -36,16 +36,9 @@ type staff struct {
 // hire starts n workers.
 func (s *suite) hire(n int, c *Checker) *staff {
 	s.Helper()
-	binary, err := harness.BuildPackage(s.dir, "worker", "./test/queue/worker")
-	s.must(err)
+	binary, err := harness.BuildPackage(s.Dir, "worker", "./test/queue/worker")
+	s.Must(err)
 	f := &staff{s: s, binary: binary, checker: c, count: map[string]int{}}
-	s.Cleanup(func() {
-		for _, sl := range f.slots {
-			if sl.Running() {
-				_ = sl.Kill()
-			}
-		}
-	})
 	for range n {
 		f.slots = append(f.slots, &slot{})
 	}
@@ -61,17 +54,17 @@ func (f *staff) fill(i int) {
 	f.s.Helper()
 	sl, n := f.slots[i], f.started
 	f.started++
-	journal := filepath.Join(f.s.dir, fmt.Sprintf("journal-%d", n))
+	journal := filepath.Join(f.s.Dir, fmt.Sprintf("journal-%d", n))
 	sl.worker, sl.tail, sl.last, sl.wakes = n, NewTail(journal), 0, time.Time{}
 	sl.Process = &harness.Process{
 		Name: fmt.Sprintf("worker %d", n),
-		Log:  filepath.Join(f.s.dir, fmt.Sprintf("worker-%d.log", i)),
+		Log:  filepath.Join(f.s.Dir, fmt.Sprintf("worker-%d.log", i)),
 		Argv: []string{
-			f.binary, "-brokers", strings.Join(f.s.brokers, ","), "-group", group, "-topic", topic, "-journal", journal,
+			f.binary, "-brokers", strings.Join(f.s.Brokers, ","), "-group", group, "-topic", topic, "-journal", journal,
 			"-lock", lockTime.String(), "-seed", fmt.Sprint(*seed), fmt.Sprintf("-strict=%t", i%3 != 0), "-batch", fmt.Sprint(5 + i%4*10),
 		},
 	}
-	f.s.must(sl.Start())
+	f.s.Spawn(sl.Process)
 }
 
 // attend reads the journals, wakes up the paused, and fills the places of workers that ended.
@@ -87,7 +80,7 @@ func (f *staff) attend() {
 			f.fill(i)
 		case !sl.wakes.IsZero() && time.Now().After(sl.wakes):
 			sl.wakes = time.Time{}
-			f.s.must(sl.Signal(syscall.SIGCONT))
+			f.s.Must(sl.Signal(syscall.SIGCONT))
 		}
 	}
 }
@@ -104,7 +97,7 @@ func endOf(sl *slot) string {
 
 func (f *staff) read(sl *slot) {
 	f.s.Helper()
-	f.s.must(sl.tail.Next(func(e Entry) {
+	f.s.Must(sl.tail.Next(func(e Entry) {
 		sl.last = e.At
 		f.checker.Entry(sl.worker, e)
 	}))
@@ -113,14 +106,14 @@ func (f *staff) read(sl *slot) {
 // disturb kills a worker, or pauses it for longer than its locks last.
 func (f *staff) disturb() {
 	f.s.Helper()
-	i := f.s.rng.IntN(len(f.slots))
+	i := f.s.Rand.IntN(len(f.slots))
 	sl := f.slots[i]
 	if !sl.Running() || !sl.wakes.IsZero() {
 		return
 	}
-	if f.s.rng.IntN(2) == 0 {
+	if f.s.Rand.IntN(2) == 0 {
 		if err := sl.Signal(syscall.SIGSTOP); err == nil {
-			sl.wakes = time.Now().Add(lockTime + time.Duration(f.s.rng.Int64N(int64(lockTime))))
+			sl.wakes = time.Now().Add(lockTime + f.s.Random(lockTime))
 			f.count["worker paused"]++
 		}
 		return
@@ -140,7 +133,7 @@ func (f *staff) dismiss() {
 	f.s.Helper()
 	for _, sl := range f.slots {
 		if !sl.wakes.IsZero() {
-			f.s.must(sl.Signal(syscall.SIGCONT))
+			f.s.Must(sl.Signal(syscall.SIGCONT))
 		}
 		if sl.Running() {
 			if err := sl.Stop(patience); err != nil {
