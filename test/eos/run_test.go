@@ -48,19 +48,14 @@ func (s *suite) total() int64 {
 func (s *suite) drain() {
 	s.Helper()
 	for {
+		s.refill()
 		if done, _ := s.progress(); done == s.total() {
 			break
 		}
-		s.refill()
 		time.Sleep(200 * time.Millisecond)
 	}
 	for _, sl := range s.slots {
-		if !sl.Running() {
-			continue // the last fault made it give up; another in its place might not be ready to be stopped
-		}
-		if err := sl.Stop(patience); err != nil {
-			s.Errorf("stop a worker that has nothing to do: %v", err)
-		}
+		s.Dismiss(sl.Process)
 	}
 }
 

@@ -80,12 +80,20 @@ func (p *Process) Kill() error {
 		return err
 	}
 	<-p.exited
-	if exit, ok := errors.AsType[*exec.ExitError](p.waitErr); ok {
-		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
-			return nil
-		}
+	if KilledBy(p.waitErr, syscall.SIGKILL) {
+		return nil
 	}
 	return fmt.Errorf("kill %s: it ended by itself: %w", p.Name, p.outcome())
+}
+
+// KilledBy says whether the outcome of a process is that a signal killed it.
+func KilledBy(outcome error, s syscall.Signal) bool {
+	exit, ok := errors.AsType[*exec.ExitError](outcome)
+	if !ok {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == s
 }
 
 // Stop ends the process with SIGTERM, after grace with SIGKILL, and reports how it ended.

@@ -3,9 +3,7 @@
 package queue
 
 import (
-	"errors"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -87,10 +85,8 @@ func (f *staff) attend() {
 
 // endOf says how a worker ended that nobody killed.
 func endOf(sl *slot) string {
-	if exit, ok := errors.AsType[*exec.ExitError](sl.Stop(0)); ok {
-		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
-			return "worker died"
-		}
+	if harness.KilledBy(sl.Stop(0), syscall.SIGKILL) {
+		return "worker died"
 	}
 	return "worker gave up"
 }
@@ -136,9 +132,7 @@ func (f *staff) dismiss() {
 			f.s.Must(sl.Signal(syscall.SIGCONT))
 		}
 		if sl.Running() {
-			if err := sl.Stop(patience); err != nil {
-				f.s.Errorf("stop a worker that has nothing to do: %v", err)
-			}
+			f.s.Dismiss(sl.Process)
 		}
 		f.read(sl)
 	}
