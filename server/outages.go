@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,36 +30,61 @@ type outages struct {
 
 	version atomic.Uint64 // counts the changes
 
-	mu  sync.RWMutex
-	out map[raft.NodeID]map[raft.GroupID]log.Epoch // the epochs mean nothing here; the form is that of leaders
+	mu    sync.RWMutex
+	known map[raft.NodeID]outageReport
 
 	telling sync.Mutex // one update at a time; guards told and missed
 	told    time.Time
 	missed  bool // a broker could not be told the last time
 }
 
+// outageReport is what a broker says of its replicas. Its answers and what it says unasked come on different ways, so the later one may
+// come first: the numbers tell which it is.
+type outageReport struct {
+	incarnation uint64                     // of the process, at random
+	number      uint64                     // of the report in it
+	out         map[raft.GroupID]log.Epoch // the epochs mean nothing here; the form is that of leaders
+}
+
 func newOutages(node raft.NodeID, own func() []raft.GroupID, logger *slog.Logger) *outages {
-	return &outages{node: node, own: own, logger: logger, out: map[raft.NodeID]map[raft.GroupID]log.Epoch{}}
+	o := &outages{node: node, own: own, logger: logger, known: map[raft.NodeID]outageReport{}}
+	o.known[node] = outageReport{incarnation: rand.Uint64()}
+	return o
 }
 
 // has says whether node's replica of a group is out of service, as far as this broker knows.
 func (o *outages) has(node raft.NodeID, id raft.GroupID) bool {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	_, out := o.out[node][id]
+	_, out := o.known[node].out[id]
 	return out
 }
 
-// set replaces what is known of a broker and says whether that is news.
-func (o *outages) set(node raft.NodeID, out map[raft.GroupID]log.Epoch) bool {
+// take replaces what is known of another broker, unless that is newer.
+func (o *outages) take(node raft.NodeID, r outageReport) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if maps.Equal(o.out[node], out) {
-		return false
+	was := o.known[node]
+	if was.incarnation == r.incarnation && was.number >= r.number {
+		return
 	}
-	o.out[node] = out
-	o.version.Add(1)
-	return true
+	o.known[node] = r
+	if !maps.Equal(was.out, r.out) {
+		o.version.Add(1)
+	}
+}
+
+// report makes the next report of this broker, if there is news, and returns the last one.
+func (o *outages) report(out map[raft.GroupID]log.Epoch) (r outageReport, news bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r = o.known[o.node]
+	if news = !maps.Equal(r.out, out); news {
+		r.number, r.out = r.number+1, out
+		o.known[o.node] = r
+		o.version.Add(1)
+	}
+	return r, news
 }
 
 // run keeps the other brokers informed until ctx ends: at the start, since an earlier process may have left them with
@@ -84,10 +111,10 @@ func (o *outages) update(ctx context.Context, brokers func() []raft.NodeID, call
 	for _, id := range o.own() {
 		mine[id] = 0
 	}
-	news := o.set(o.node, mine)
+	r, news := o.report(mine)
 	if news || o.missed || o.told.IsZero() || (len(mine) > 0 && time.Since(o.told) >= announceAll) {
 		o.told = time.Now()
-		o.missed = !o.tell(ctx, brokers(), call, encodeLeaders(mine))
+		o.missed = !o.tell(ctx, brokers(), call, r.encode())
 	}
 }
 
@@ -104,9 +131,9 @@ func (o *outages) tell(ctx context.Context, brokers []raft.NodeID, call callFunc
 		wg.Go(func() {
 			answer, err := call(ctx, n, outagesService, message)
 			if err == nil {
-				var out map[raft.GroupID]log.Epoch
-				if out, err = decodeLeaders(answer); err == nil {
-					o.set(n, out)
+				var theirs outageReport
+				if theirs, err = decodeOutages(answer); err == nil {
+					o.take(n, theirs)
 				}
 			}
 			if err != nil {
@@ -123,12 +150,28 @@ func (o *outages) tell(ctx context.Context, brokers []raft.NodeID, call callFunc
 
 // serve takes another broker's outages and answers with this one's; its signature is raft.Service.
 func (o *outages) serve(_ context.Context, from raft.NodeID, message []byte) ([]byte, error) {
-	out, err := decodeLeaders(message)
+	theirs, err := decodeOutages(message)
 	if err != nil {
 		return nil, err
 	}
-	o.set(from, out)
+	o.take(from, theirs)
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	return encodeLeaders(o.out[o.node]), nil
+	return o.known[o.node].encode(), nil
+}
+
+func (r outageReport) encode() []byte {
+	b := binary.BigEndian.AppendUint64(nil, r.incarnation)
+	b = binary.BigEndian.AppendUint64(b, r.number)
+	return append(b, encodeLeaders(r.out)...)
+}
+
+func decodeOutages(b []byte) (r outageReport, err error) {
+	const numbers = 16
+	if len(b) < numbers {
+		return r, errLeaders
+	}
+	r.incarnation, r.number = binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
+	r.out, err = decodeLeaders(b[numbers:])
+	return r, err
 }

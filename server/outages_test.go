@@ -75,3 +75,39 @@ func TestOutagesReachWhoWasAway(t *testing.T) {
 		}
 	})
 }
+
+// What a broker answered before it had news must not be taken for its news: the answer may be read after it.
+func TestOutagesAnswerThatIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := raft.GroupID{Topic: [16]byte{1}, Partition: 2}
+		var broken atomic.Bool
+		broken.Store(true)
+		nodes := map[raft.NodeID]*outages{}
+		nodes[1] = newOutages(1, func() []raft.GroupID { return nil }, slog.New(slog.DiscardHandler))
+		nodes[2] = newOutages(2, func() []raft.GroupID {
+			if broken.Load() {
+				return []raft.GroupID{bad}
+			}
+			return nil
+		}, slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		run := func(from raft.NodeID, late time.Duration) {
+			go nodes[from].run(ctx, func() []raft.NodeID { return []raft.NodeID{1, 2} },
+				func(ctx context.Context, to raft.NodeID, _ uint8, message []byte) ([]byte, error) {
+					answer, err := nodes[to].serve(ctx, from, message)
+					time.Sleep(late)
+					return answer, err
+				})
+		}
+		run(2, 0)
+		time.Sleep(outagesInterval / 2)
+		run(1, 3*outagesInterval) // it is told of the outage, and again of none before it reads the first answer
+		time.Sleep(outagesInterval / 4)
+		broken.Store(false)
+		time.Sleep(10 * outagesInterval)
+		if nodes[1].has(2, bad) {
+			t.Error("still out of service when it is not any more")
+		}
+	})
+}
