@@ -149,7 +149,10 @@ func (l *Log) write(s *segment, total int64) error {
 	if err == nil {
 		return nil
 	}
-	// Back to what was there, durably: later writes to this place must not mix with what is left of this one.
+	// Back to what was there, durably: later writes to this place must not mix with what is left of this one. Not beside a caller's Sync:
+	// the system tells of a failed write-back once, and who is not told would take for durable what is lost.
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
 	undo := h.Truncate(pos)
 	if undo == nil {
 		undo = l.syncer.Sync(h.File)
