@@ -3,6 +3,7 @@ package partition
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -63,6 +64,7 @@ const (
 func (p *Partition) ShareAcquire(a ShareAcquire) (*ShareAcquiring, error) {
 	p.shares.mu.Lock()
 	g, err := p.share(a.Group)
+	r := acquisition{p: p, args: a, in: p.shares.leading, size: firstShareRead, left: a.MaxBytes}
 	p.shares.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -72,7 +74,6 @@ func (p *Partition) ShareAcquire(a ShareAcquire) (*ShareAcquiring, error) {
 	}
 	g.acquiring.Lock()
 	defer g.acquiring.Unlock()
-	r := acquisition{p: p, args: a, size: firstShareRead, left: a.MaxBytes}
 	for more := true; more && err == nil; {
 		more, err = r.step()
 	}
@@ -89,10 +90,21 @@ func (p *Partition) ShareAcquire(a ShareAcquire) (*ShareAcquiring, error) {
 type acquisition struct {
 	p    *Partition
 	args ShareAcquire
+	in   raft.Leadership
 	size int // of the next read
 	left int // bytes that may still be taken
 	at   log.Offset
 	out  ShareAcquiring
+}
+
+// share is Partition.share in the term in which the acquisition began: what was read in one need not be in the log in the next, for it was
+// read before it was committed. The caller holds p.shares.mu.
+func (r *acquisition) share() (*shareGroup, error) {
+	g, err := r.p.share(r.args.Group)
+	if err == nil && r.p.shares.leading != r.in {
+		return nil, fmt.Errorf("%w: the leader was elected anew meanwhile", kerr.NotLeaderForPartition)
+	}
+	return g, err
 }
 
 // step reads one piece of the log and acquires what it can of it; false when there is no more to be had.
@@ -160,7 +172,7 @@ func (p *Partition) nextShare(r *acquisition) (shareSpan, error) {
 	s := &p.shares
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g, err := p.share(r.args.Group)
+	g, err := r.share()
 	if err != nil {
 		return shareSpan{}, err
 	}
@@ -191,7 +203,7 @@ func (r *acquisition) take(span shareSpan, found *shareScan) (more bool, err err
 	p, s := r.p, &r.p.shares
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g, err := p.share(r.args.Group)
+	g, err := r.share()
 	if err != nil {
 		return false, err
 	}

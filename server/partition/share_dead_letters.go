@@ -50,7 +50,8 @@ func (p *Partition) bury(g *shareGroup) {
 }
 
 // buryAll writes a group's dead letters until there are none left or this node no longer leads. Each is written before its
-// record is archived: what is in between when the leader dies is written again.
+// record is archived: what is in between when the leader dies is written again. A record that was given up before it is committed has to
+// wait: it may never be, and is not read before.
 func (p *Partition) buryAll(g *shareGroup) {
 	for {
 		runs, config, ok := p.toBury(g)
@@ -95,7 +96,7 @@ func (p *Partition) toBury(g *shareGroup) (runs []share.Run, config cluster.Shar
 	defer s.mu.Unlock()
 	if s.groups[g.id] == g {
 		if _, err := p.share(g.id); err == nil {
-			runs = g.leader.Archiving(deadLettersAtOnce)
+			runs = runsBelow(g.leader.Archiving(deadLettersAtOnce), p.highWatermark())
 		}
 	}
 	if len(runs) == 0 || p.life.Err() != nil {
@@ -103,6 +104,17 @@ func (p *Partition) toBury(g *shareGroup) (runs []share.Run, config cluster.Shar
 		return nil, cluster.ShareConfig{}, false
 	}
 	return runs, g.config, true
+}
+
+// runsBelow returns the parts of runs, which ascend, that lie below an offset.
+func runsBelow(runs []share.Run, end log.Offset) []share.Run {
+	for i := range runs {
+		if runs[i].First >= end {
+			return runs[:i]
+		}
+		runs[i].Last = min(runs[i].Last, end-1)
+	}
+	return runs
 }
 
 // buried archives records whose dead letters are written.

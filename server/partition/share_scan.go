@@ -178,11 +178,11 @@ func (p *Partition) learnKeys(g *shareGroup) error {
 		if !ok {
 			return nil
 		}
-		slice, err := p.plog.Read(from, p.highWatermark(), maxShareRead, true) // `to` may lie within a batch
+		span := shareSpan{from: from, to: p.plog.NextOffset(), keys: true} // the window may be ahead of the high watermark
+		slice, err := p.plog.Read(span.from, span.to, maxShareRead, true)  // `to` may lie within a batch
 		if err != nil {
 			return readError(err)
 		}
-		span := shareSpan{from: from, to: p.highWatermark(), keys: true}
 		found, err := p.scanShare(slice, span)
 		next := slice.NextOffset
 		slice.Release()
