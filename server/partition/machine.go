@@ -76,8 +76,12 @@ func (m *machine) Apply(entries []raft.Entry) {
 		m.p.wakeAll()
 		return
 	}
-	if stable != lso {
+	switch {
+	case stable == lso:
+	case allStable && stable == hw:
 		m.p.parked.grew(true, bytes)
+	default: // as for the waiters below
+		m.p.parked.grew(true, someBytes)
 	}
 	m.p.waiters.each(func(w *Waiter) {
 		switch {

@@ -74,14 +74,23 @@ func (p *Partition) ShareRelease(group, member string) {
 	p.wakeShareIfAny(g)
 }
 
-// wakeShareIfAny lets a parked fetch of g look again, if there is something for it. The caller holds p.shares.mu.
+// wakeShareIfAny lets parked fetches of g look again, if something may have become available. The caller holds p.shares.mu.
 func (p *Partition) wakeShareIfAny(g *shareGroup) {
+	if p.shareAwaits(g) {
+		p.parked.freed(g.id)
+	}
+}
+
+// shareAwaits says whether there may be something for one of g's parked fetches. The caller holds p.shares.mu.
+func (p *Partition) shareAwaits(g *shareGroup) bool {
 	if p.parked.waiting(g.id) == 0 {
-		return
+		return false
 	}
-	if from, ok := g.leader.NextFetch(g.policy); ok && from < p.shareEnd(g) {
-		p.parked.wakeNext(g.id)
+	if _, _, needed := g.leader.NeedsKeys(g.policy); needed {
+		return true // who looks learns the keys, and only then what there is
 	}
+	from, ok := g.leader.NextFetch(g.policy)
+	return ok && from < p.shareEnd(g)
 }
 
 // lockFor is a lock or delay that a client asks for, in ms, within what is allowed.

@@ -225,7 +225,7 @@ func (p *Partition) tickShare(g *shareGroup) {
 func (p *Partition) expireShare(g *shareGroup) {
 	now := p.now().UnixMilli()
 	if p.changeAll(g, func() share.Change { return g.leader.Tick(now, g.policy) }) {
-		p.parked.wakeNext(g.id)
+		p.parked.freed(g.id)
 	}
 }
 
@@ -243,7 +243,8 @@ func (p *Partition) changeAll(g *shareGroup, decide func() share.Change) bool {
 	}
 }
 
-// tickShares sees to it that nothing is left lying after a change of leadership, or a failure: locks end also when nobody asks.
+// tickShares sees to it that nothing is left lying after a change of leadership, or a failure: locks end also when nobody asks, and
+// what a fetch was woken for and could not take is for another.
 func (p *Partition) tickShares() {
 	ids := p.machine.shareIDs()
 	s := &p.shares
@@ -254,10 +255,12 @@ func (p *Partition) tickShares() {
 		return
 	}
 	ids = slices.AppendSeq(ids, maps.Keys(s.groups)) // those that were deleted are forgotten thereby
-	for _, id := range ids {
+	slices.Sort(ids)
+	for _, id := range slices.Compact(ids) {
 		if g, err := p.share(id); err == nil {
 			p.armShare(g)
 			p.bury(g)
+			p.wakeShareIfAny(g)
 		}
 	}
 }
@@ -292,7 +295,9 @@ func (p *Partition) ShareUnwatch(w *Waiter, group string, done bool) {
 		p.parked.wakeNext(group) // to find out why
 		return
 	}
-	p.wakeShareIfAny(g)
+	if p.shareAwaits(g) {
+		p.parked.wakeNext(group)
+	}
 }
 
 // shareEnd is the offset that a group may read up to. That is beyond the high watermark: who is given a record gets it when it is

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 )
@@ -64,6 +65,9 @@ func (s *shareWaiters) waiting(group string) int {
 	return 0
 }
 
+// someBytes stands for an unknown number of them: who waits for many has to look.
+const someBytes = math.MaxInt64
+
 // grew tells of records that the groups which read what is committed, or the others, may read from now on.
 func (s *shareWaiters) grew(committed bool, bytes int64) {
 	if s.count.Load() == 0 {
@@ -78,15 +82,20 @@ func (s *shareWaiters) grew(committed bool, bytes int64) {
 	}
 }
 
-// wakeNext wakes one of a group's fetches.
-func (s *shareWaiters) wakeNext(group string) {
+// wakeNext wakes one of a group's fetches, for what another has left: who waits for many bytes was told of them when they came.
+func (s *shareWaiters) wakeNext(group string) { s.wake(group, 0) }
+
+// freed tells a group's fetches of records that have become available again.
+func (s *shareWaiters) freed(group string) { s.wake(group, someBytes) }
+
+func (s *shareWaiters) wake(group string, bytes int64) {
 	if s.count.Load() == 0 {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if g := s.groups[group]; g != nil {
-		g.wakeNext(0)
+		g.wakeNext(bytes)
 	}
 }
 
@@ -96,6 +105,8 @@ func (g *shareParking) wakeNext(bytes int64) {
 	woken := false
 	for w := range g.set {
 		switch {
+		case w.least > 1 && bytes == someBytes:
+			w.wake()
 		case w.least > 1:
 			w.grew(bytes)
 		case !woken:

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"balsa/log/batch"
@@ -98,5 +99,58 @@ func TestShareWakesWhenCommitted(t *testing.T) {
 	f.enqueue(value("a"))
 	if len(awake(ws)) != 1 {
 		t.Error("not woken by what is committed")
+	}
+}
+
+// TestShareWakesForBytesSetFree: what is given back may be enough for who waits for many bytes.
+func TestShareWakesForBytesSetFree(t *testing.T) {
+	f := newQueue(t, nil, nil)
+	f.enqueue(batch.Record{Value: make([]byte, 1000)})
+	f.acquire("m", 1)
+	ws := park(t, f.partition(), 3, 1000)
+	f.partition().ShareRelease(group, "m")
+	if n := len(awake(ws)); n != len(ws) {
+		t.Errorf("%d of %d are awake", n, len(ws))
+	}
+}
+
+// TestShareWakesForTransaction: the end of a transaction makes more readable than its marker.
+func TestShareWakesForTransaction(t *testing.T) {
+	f := newQueue(t, nil, map[string]string{"share.isolation.level": "read_committed"})
+	ws := park(t, f.partition(), 3, 1000)
+	f.mustSend(transactional(t, 7, 0, 0, strings.Repeat("x", 2000)))
+	if n := len(awake(ws)); n != 0 {
+		t.Errorf("%d are awake for what may yet be aborted", n)
+	}
+	f.mustMark(Marker{ProducerID: 7, ProducerEpoch: 0, Commit: true})
+	if n := len(awake(ws)); n != len(ws) {
+		t.Errorf("%d of %d are awake", n, len(ws))
+	}
+}
+
+// TestShareWakesWhenKeysAreUnknown: a leader that has yet to learn the keys cannot say that there is nothing.
+func TestShareWakesWhenKeysAreUnknown(t *testing.T) {
+	f := newQueue(t, nil, map[string]string{"share.ordering": "key"})
+	f.enqueue(keyed("x", "a"))
+	f.want("first", f.receive("m", 1), "a/1")
+	f.restart()
+	p := f.partition()
+	ws := park(t, p, 2, 1)
+	p.ShareRelease(group, "m")
+	if n := len(awake(ws)); n != 1 {
+		t.Errorf("%d fetches are awake", n)
+	}
+}
+
+// TestShareTickWakes: what nobody was told of, since who took it failed to, does not lie until the next record comes.
+func TestShareTickWakes(t *testing.T) {
+	f := newQueue(t, nil, nil)
+	f.enqueue(value("a"))
+	p := f.partition()
+	ws := park(t, p, 2, 1)
+	awake(ws)
+	p.tickShares()
+	if n := len(awake(ws)); n != 1 {
+		t.Errorf("%d fetches are awake", n)
 	}
 }
