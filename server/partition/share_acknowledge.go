@@ -3,6 +3,7 @@ package partition
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,8 +46,12 @@ func (p *Partition) ShareAcknowledge(a ShareAcknowledge) (*ShareChange, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", kerr.InvalidRequest, err)
 	}
+	if c.Empty() {
+		// All of it is decided. That may yet be on its way, and fail.
+		return &ShareChange{proposals: slices.Clone(g.flight), kept: g.kept}, nil
+	}
 	out := &ShareChange{}
-	if a.Keep && !c.Empty() {
+	if a.Keep {
 		out.kept = p.keep(g, c)
 		c = share.Change{}
 	}

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"balsa/log"
 	"balsa/log/vfs"
+	"balsa/server/share"
 )
 
 // holdCommits lets nothing become durable, and so nothing commit, until release is called or the test ends.
@@ -107,6 +109,33 @@ func TestShareKeysOfUncommitted(t *testing.T) {
 			image.GroupConfigs = map[string]map[string]string{group: {"share.ordering": "key"}}
 			f.manager.image.Store(&image)
 			f.acquire("n", 1)
+		})
+	}
+}
+
+// TestShareAcknowledgesTwice: what is decided already is acknowledged when that is replicated, not before.
+func TestShareAcknowledgesTwice(t *testing.T) {
+	for name, keep := range map[string]bool{"on its way": false, "kept back": true} {
+		t.Run(name, func(t *testing.T) {
+			f := newQueue(t, nil, nil)
+			f.enqueue(value("a"))
+			f.want("first", f.receive("m", 1), "a/1")
+			release := f.holdCommits()
+			var second *ShareChange
+			for _, k := range []bool{keep, false} {
+				var err error
+				second, err = f.partition().ShareAcknowledge(ShareAcknowledge{
+					Group: group, Member: "m", Acks: []share.Ack{{Types: []share.AckType{share.Accept}}}, Keep: k,
+				})
+				f.must(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond) // any time passes if the code is right
+			defer cancel()
+			if err := second.Wait(ctx); err == nil {
+				t.Error("acknowledged, and may be forgotten")
+			}
+			release()
+			f.must(second.Wait(t.Context()))
 		})
 	}
 }
