@@ -175,10 +175,10 @@ func (g *Group) TransferLeadership(ctx context.Context, to NodeID) error {
 // CaughtUp says whether another voter could take over the leadership at once: it has acknowledged nearly everything.
 func (g *Group) CaughtUp(node NodeID) bool { return g.trans.caughtUp(node) }
 
-// Campaign makes this replica stand for election at once, unless it leads. It bypasses pre-vote, so call it only when the
-// group is known to have no living leader.
+// Campaign makes this replica stand for election at once, unless it leads, or could not because its disk hangs. It bypasses pre-vote, so
+// call it only when the group is known to have no living leader.
 func (g *Group) Campaign() {
-	if g.raft.State() != hraft.Leader && !g.Joining() {
+	if g.raft.State() != hraft.Leader && !g.Joining() && !g.trans.store.stalled() {
 		g.trans.campaign()
 	}
 }

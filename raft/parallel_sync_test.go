@@ -2,6 +2,7 @@ package raft
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -227,4 +228,32 @@ func TestPowerCut(t *testing.T) {
 	if len(acknowledged) < 10*rounds {
 		t.Errorf("only %d values were acknowledged: the test proves little", len(acknowledged))
 	}
+}
+
+// TestStalledReplicaIsNotElected: a former leader whose disk hangs stays out of the way of those that work.
+func TestStalledReplicaIsNotElected(t *testing.T) {
+	c, faults := withFaults(t, 3, everyAppend)
+	c.write("a", 3)
+	former := c.leader()
+	holdSyncs(t, faults[former.id-1])
+	proposeValue(former, "slow")
+	parallel := former.group.state.store.parallel
+	eventually(t, "the fsync is under way", func() bool { return parallel.syncing.Load() != 0 })
+	parallel.syncing.Store(time.Now().Add(-2 * stallLimit).UnixNano())
+	eventually(t, "it stepped down", func() bool { return former.group.raft.State() != hraft.Leader })
+	for _, n := range c.nodes {
+		req := &hraft.RequestPreVoteRequest{Term: former.group.raft.CurrentTerm() + 1}
+		err := former.group.trans.RequestPreVote(hraft.ServerID(n.id.server()), "", req, &hraft.RequestPreVoteResponse{})
+		if !errors.Is(err, errStalled) {
+			t.Errorf("it asks node %d for its vote: %v", n.id, err)
+		}
+	}
+	eventually(t, "another leads", func() bool {
+		former.group.Campaign() // it is always the first to stand
+		if former.group.raft.State() == hraft.Leader {
+			t.Error("the replica whose disk hangs was elected")
+			return true
+		}
+		return slices.ContainsFunc(c.nodes, func(n *testNode) bool { return n.group.Leadership().Ready && n != former })
+	})
 }

@@ -259,6 +259,9 @@ func (t *groupTransport) TimeoutNow(id hraft.ServerID, _ hraft.ServerAddress, _ 
 }
 
 func (t *groupTransport) elect(node NodeID, typ frameType, v vote) (vote, error) {
+	if typ != frameTimeoutNow && t.store.stalled() {
+		return vote{}, errStalled // it would fall silent as the leader, while others could lead
+	}
 	p := t.host.peer(node)
 	if p == nil {
 		return vote{}, fmt.Errorf("%w: node %d", ErrUnreachable, node)
