@@ -28,6 +28,8 @@ type compactedQueue struct {
 	replays int
 	// requests is how many the coordinator of the groups has made.
 	requests int64
+	// dropTo is the furthest that a compaction dropped deletions.
+	dropTo log.Offset
 }
 
 // savedShares is where some replica might stand.
@@ -182,7 +184,8 @@ func (f *compactedQueue) replay(from savedShares) []byte {
 func (f *compactedQueue) agree() {
 	f.t.Helper()
 	p := f.settled()
-	want, dropTo := p.machine.shares.appendTo(nil), p.compactionState().dropTo
+	want := p.machine.shares.appendTo(nil)
+	f.dropTo = max(f.dropTo, p.compactionState().dropTo) // a later decision may drop nothing
 	for _, g := range f.groups {
 		p.shares.mu.Lock()
 		ahead, err := p.share(g)
@@ -193,7 +196,7 @@ func (f *compactedQueue) agree() {
 		}
 	}
 	for _, from := range append([]savedShares{{}}, f.saved...) {
-		if from.at > 0 && from.hw < dropTo || from.at+1 < p.plog.FirstIndex() { // the latter get the leader's state
+		if from.at > 0 && from.hw < f.dropTo || from.at+1 < p.plog.FirstIndex() { // the latter get the leader's state
 			continue
 		}
 		f.replays++
