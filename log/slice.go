@@ -1,7 +1,6 @@
 package log
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"slices"
@@ -26,7 +25,7 @@ type Slice struct {
 // InMemory returns a slice of bytes that are in memory, and stay as they are until released is called, which may be nil.
 func InMemory(b []byte, released func()) Slice {
 	n := int64(len(b))
-	return Slice{Bytes: n, Ranges: []Range{{File: bytes.NewReader(b), Len: n}}, released: released}
+	return Slice{Bytes: n, Ranges: []Range{{File: sendfile.Bytes(b), Len: n}}, released: released}
 }
 
 // Range is a byte range of one open file, or of memory.
@@ -128,7 +127,7 @@ func (s *spans) open() (Slice, error) {
 	out := Slice{Bytes: s.bytes, NextOffset: s.next, Ranges: make([]Range, 0, len(s.list)), memory: s.memory, taken: s.taken}
 	for _, sp := range s.list {
 		if sp.segment == nil {
-			out.Ranges = append(out.Ranges, Range{File: bytes.NewReader(sp.data), Len: sp.len})
+			out.Ranges = append(out.Ranges, Range{File: sendfile.Bytes(sp.data), Len: sp.len})
 			continue
 		}
 		h, err := sp.segment.data.acquire()

@@ -63,7 +63,33 @@ func Copy(w io.Writer, src io.ReaderAt, pos, n int64) (int64, error) {
 	return sent, err
 }
 
+// Bytes is a source in memory.
+type Bytes []byte
+
+// ReadAt implements io.ReaderAt.
+func (b Bytes) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 || off > int64(len(b)) {
+		return 0, io.EOF
+	}
+	n := copy(p, b[off:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
 func buffered(w io.Writer, src io.ReaderAt, pos, n int64) (int64, error) {
+	if b, ok := src.(Bytes); ok { // io.Copy would take a buffer of 32 KiB for the smallest piece
+		if pos < 0 || n < 0 || pos > int64(len(b)) {
+			return 0, io.ErrUnexpectedEOF
+		}
+		b = b[pos:]
+		sent, err := w.Write(b[:min(n, int64(len(b)))])
+		if err == nil && int64(sent) < n {
+			err = io.ErrUnexpectedEOF
+		}
+		return int64(sent), err
+	}
 	sent, err := io.Copy(w, io.NewSectionReader(src, pos, n))
 	if err == nil && sent < n {
 		err = io.ErrUnexpectedEOF

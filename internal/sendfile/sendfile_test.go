@@ -71,7 +71,7 @@ func TestCopy(t *testing.T) {
 		{"file to TCP", file, tcpNear, tcpFar},
 		{"file to Unix", file, unixNear, unixFar},
 		{"file to pipe", file, pipeNear, pipeFar},
-		{"memory to TCP", bytes.NewReader(want), tcpNear, tcpFar},
+		{"memory to TCP", Bytes(want), tcpNear, tcpFar},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := make([]byte, n)
@@ -93,7 +93,7 @@ func TestCopy(t *testing.T) {
 func TestCopyBeyondTheEnd(t *testing.T) {
 	b := content(100)
 	near, far := pair(t, "tcp", "127.0.0.1:0")
-	for name, src := range map[string]io.ReaderAt{"file": store(t, b), "memory": bytes.NewReader(b)} {
+	for name, src := range map[string]io.ReaderAt{"file": store(t, b), "memory": Bytes(b)} {
 		sent, err := Copy(near, src, 60, 50)
 		if sent != 40 || !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("%s: sent %d, %v", name, sent, err)
