@@ -53,13 +53,19 @@ func (b *balsa) create(ctx context.Context, queue string, shards int) error {
 
 type balsaProducer struct{ client *kgo.Client }
 
-func (b *balsa) producer(_ context.Context, queue string, _, inFlight int) (producer, error) {
+func (b *balsa) producer(ctx context.Context, queue string, _, inFlight int) (producer, error) {
 	cl, err := kgo.NewClient(
 		kgo.SeedBrokers(b.Addresses()...), kgo.DefaultProduceTopic(queue), kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.RecordPartitioner(kgo.RoundRobinPartitioner()),
 		kgo.MaxBufferedRecords(inFlight), kgo.ProducerLinger(0), kgo.UnknownTopicRetries(-1),
 	)
 	if err != nil {
+		return nil, err
+	}
+	// Opened before the first message, as the other clients do.
+	_, _, err = cl.ProducerID(ctx)
+	if err := errors.Join(err, cl.EnsureProduceConnectionIsOpen(ctx)); err != nil {
+		cl.Close()
 		return nil, err
 	}
 	return &balsaProducer{cl}, nil
