@@ -23,8 +23,9 @@ import (
 // batch whose payload Data is. Entries that compaction removed are of kind batch.KindGap, and have no Data but for the last
 // one of each gap: there it is the batch that stands for them, of which only the end counts.
 //
-// Behind the kind there may be the epoch in which the entry was decided, see Group.ProposeIn: in another one it is refused. What
-// the library was given to store must be stored, so an empty entry takes its place, and refused stands for its kind.
+// Behind the kind there may be the epoch in which the entry was decided, see Group.ProposeIn: in another one it is refused. Behind that
+// the offset may be that the next record must have, see Group.ProposeBehind: elsewhere it is refused. What the library was given to store
+// must be stored, so an empty entry takes its place, and refused stands for its kind.
 var (
 	stamped  = []byte{0xff}
 	refused  = []byte{0xfe}
@@ -36,13 +37,24 @@ func decidedIn(epoch log.Epoch, kind batch.Kind) []byte {
 	return binary.BigEndian.AppendUint32([]byte{byte(kind)}, uint32(epoch))
 }
 
-// refuseStale turns an entry that was decided in another epoch than it is written in into an empty one. This happens on the
-// library's main goroutine, before anybody else sees the entry.
-func refuseStale(l *hraft.Log) {
-	if l.Type == hraft.LogCommand && len(l.Extensions) == 5 && uint64(binary.BigEndian.Uint32(l.Extensions[1:])) != l.Term {
-		l.Extensions[0] = refused[0] // the proposer has these bytes
-		l.Type, l.Data, l.Extensions = hraft.LogNoop, nil, nil
+// decidedBehind makes the Extensions of an entry that is for one epoch and one place only.
+func decidedBehind(epoch log.Epoch, end log.Offset, kind batch.Kind) []byte {
+	return binary.BigEndian.AppendUint64(decidedIn(epoch, kind), uint64(end))
+}
+
+// refuseStale turns an entry that was decided in another epoch than it is written in, or for another place than where the next record has
+// an offset, into an empty one. This happens on the library's main goroutine, before anybody else sees the entry.
+func refuseStale(l *hraft.Log, next log.Offset) {
+	const inEpoch, behind = 1 + 4, 1 + 4 + 8
+	if n := len(l.Extensions); l.Type != hraft.LogCommand || n != inEpoch && n != behind {
+		return
 	}
+	if uint64(binary.BigEndian.Uint32(l.Extensions[1:])) == l.Term &&
+		(len(l.Extensions) == inEpoch || log.Offset(binary.BigEndian.Uint64(l.Extensions[inEpoch:])) == next) {
+		return
+	}
+	l.Extensions[0] = refused[0] // the proposer has these bytes
+	l.Type, l.Data, l.Extensions = hraft.LogNoop, nil, nil
 }
 
 func isRefused(extensions []byte) bool { return len(extensions) > 0 && extensions[0] == refused[0] }
@@ -209,7 +221,7 @@ func (s *entryStore) batchesOf(logs []*hraft.Log) (batches []batch.Batch, epochs
 	next, removed := s.plog.NextOffset(), int64(0)
 	for _, l := range logs {
 		invariant.Check(l.Term>>31 == 0, "term %d does not fit a leader epoch", l.Term)
-		refuseStale(l)
+		refuseStale(l, next)
 		var b batch.Batch
 		if isGap(l) {
 			if removed++; l.Data == nil {

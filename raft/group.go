@@ -100,6 +100,12 @@ func (g *Group) ProposeIn(epoch log.Epoch, kind batch.Kind, payload []byte) *Pro
 	return g.propose(payload, decidedIn(epoch, kind))
 }
 
+// ProposeBehind is ProposeIn for what was decided about records that were just proposed: it is refused unless the log's next offset is
+// end where it is written. Such a proposal fails with ErrNotLeader, too: something else is in the log than the leader had in mind.
+func (g *Group) ProposeBehind(epoch log.Epoch, end log.Offset, kind batch.Kind, payload []byte) *Proposal {
+	return g.propose(payload, decidedBehind(epoch, end, kind))
+}
+
 func (g *Group) propose(payload, extensions []byte) *Proposal {
 	if until := g.failing.Load(); until != 0 && time.Now().UnixNano() < until {
 		return failedProposal(fmt.Errorf("last append failed: %w", log.ErrFailed))

@@ -29,6 +29,16 @@ func (p *Proposal) Done() <-chan struct{} { return p.done }
 // Err returns the outcome. It may be called only after Done was closed.
 func (p *Proposal) Err() error { return p.err }
 
+// Failed says whether it is known by now that the entry was not written, or may not have been.
+func (p *Proposal) Failed() bool {
+	select {
+	case <-p.done:
+		return p.err != nil
+	default:
+		return false
+	}
+}
+
 // Wait blocks until the entry was committed and applied here, or failed, or ctx ended. After ctx.Err() the entry may
 // still commit.
 func (p *Proposal) Wait(ctx context.Context) error {

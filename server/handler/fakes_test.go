@@ -443,11 +443,23 @@ func (a *fakeAppend) Settled() bool {
 }
 
 type fakeWaiter struct {
-	c    chan struct{}
-	need int64
+	c      chan struct{}
+	need   int64
+	mu     sync.Mutex
+	offer  *partition.ShareAcquire // while it is open
+	handed *fakeAcquiring
 }
 
 func (w *fakeWaiter) C() <-chan struct{} { return w.c }
+
+func (w *fakeWaiter) Offer(a partition.ShareAcquire) { w.setOffer(&a) }
+func (w *fakeWaiter) Withdraw()                      { w.setOffer(nil) }
+
+func (w *fakeWaiter) setOffer(a *partition.ShareAcquire) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.offer = a
+}
 
 func (w *fakeWaiter) grew(bytes int) {
 	if w.need -= int64(bytes); w.need <= 0 {

@@ -106,9 +106,11 @@ func (r internalReplica) ShareAcknowledge(partition.ShareAcknowledge) (ShareChan
 	return nil, kerr.InvalidRecordState // nobody ever got a record
 }
 
-func (internalReplica) ShareRelease(string, string)       {}
-func (internalReplica) ShareWatch(Waiter, string)         {}
-func (internalReplica) ShareUnwatch(Waiter, string, bool) {}
+func (internalReplica) ShareRelease(string, string)                {}
+func (internalReplica) ShareWatch(Waiter, string)                  {}
+func (internalReplica) ShareUnwatch(Waiter, string, bool)          {}
+func (internalReplica) ShareHanded(Waiter) ShareAcquiring          { return nil }
+func (internalReplica) ShareReturn(string, string, ShareAcquiring) {}
 
 func (r internalReplica) DeleteRecords(context.Context, log.Offset) (log.Offset, error) {
 	return -1, r.refused("delete records of")

@@ -44,6 +44,8 @@ type SharePartitions interface {
 	ShareRelease(group, member string)
 	ShareWatch(w Waiter, group string)
 	ShareUnwatch(w Waiter, group string, done bool)
+	ShareHanded(w Waiter) ShareAcquiring // nil: nothing
+	ShareReturn(group, member string, a ShareAcquiring)
 }
 
 // ShareAcquiring is what handlers use of *partition.ShareAcquiring.
@@ -66,6 +68,8 @@ type Append interface {
 // Waiter is what handlers use of *partition.Waiter.
 type Waiter interface {
 	C() <-chan struct{}
+	Offer(a partition.ShareAcquire)
+	Withdraw()
 }
 
 // LocalPartitions lets handlers use m.
@@ -126,6 +130,19 @@ func (r localReplica) ShareWatch(w Waiter, group string) {
 
 func (r localReplica) ShareUnwatch(w Waiter, group string, done bool) {
 	r.Partition.ShareUnwatch(partitionWaiter(w), group, done)
+}
+
+func (r localReplica) ShareHanded(w Waiter) ShareAcquiring {
+	if handed := r.Partition.ShareHanded(partitionWaiter(w)); handed != nil {
+		return handed
+	}
+	return nil
+}
+
+func (r localReplica) ShareReturn(group, member string, a ShareAcquiring) {
+	handed, ok := a.(*partition.ShareAcquiring)
+	invariant.Check(ok, "acquisition of another kind: %T", a)
+	r.Partition.ShareReturn(group, member, handed)
 }
 
 func partitionWaiter(w Waiter) *partition.Waiter {

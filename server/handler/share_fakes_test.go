@@ -3,6 +3,9 @@ package handler
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -208,6 +211,56 @@ func (r *fakeReplica) ShareUnwatch(w Waiter, _ string, _ bool) {
 	defer r.mu.Unlock()
 	fw, _ := w.(*fakeWaiter)
 	delete(r.shares.waiters, fw)
+}
+
+func (r *fakeReplica) ShareHanded(w Waiter) ShareAcquiring {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fw, _ := w.(*fakeWaiter)
+	if fw.handed == nil || fw.handed.replica != r {
+		return nil
+	}
+	return fw.handed
+}
+
+func (r *fakeReplica) ShareReturn(_, member string, a ShareAcquiring) {
+	fa, _ := a.(*fakeAcquiring)
+	for _, given := range fa.got.Acquired {
+		for o := given.First; o <= given.Last; o++ {
+			if r.shares.given[o] == member {
+				r.shares.decide(o, share.Release)
+			}
+		}
+	}
+}
+
+func (w *fakeWaiter) take(t *testing.T, r *fakeReplica) *fakeAcquiring {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.offer == nil {
+		return nil
+	}
+	taken, err := r.acquire(*w.offer)
+	if err != nil || taken == nil {
+		t.Errorf("handed over: %v, %v", taken, err)
+	}
+	w.handed = taken
+	w.wake()
+	return taken
+}
+
+// handOver writes records and gives them to a fetch that waits and offers to take them.
+func (r *fakeReplica) handOver(t *testing.T, count int) {
+	b := records(count)
+	r.mu.Lock()
+	r.batches = append(r.batches, b)
+	waiters := slices.Collect(maps.Keys(r.shares.waiters))
+	r.mu.Unlock()
+	for _, w := range waiters {
+		if w.take(t, r) != nil {
+			return
+		}
+	}
 }
 
 // fail has what is asked of the share partition fail from now on, as when the leadership is lost.

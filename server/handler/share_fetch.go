@@ -158,7 +158,11 @@ func (f *sharing) attemptAndWait(waiting context.Context, timeout <-chan time.Ti
 	if f.records > 0 || f.news {
 		return false
 	}
-	switch f.park(waiting, timeout, w) {
+	reason := f.park(waiting, timeout, w)
+	if f.takeHanded(w, reason) {
+		return false
+	}
+	switch reason {
 	case parkedAvailable:
 		return true
 	case parkedTimeout:
@@ -183,7 +187,10 @@ func (f *sharing) park(waiting context.Context, timeout <-chan time.Time, w Wait
 	reason := parkedGone
 	records, memory := w.C(), f.memory.Queue()
 	defer f.memory.Leave()
-	if memory != nil {
+	if memory == nil {
+		w.Offer(f.wanted(f.minBytes))
+		defer w.Withdraw()
+	} else {
 		records = nil // that there are more helps nobody who has no room for those that are there
 	}
 	select {
@@ -238,18 +245,44 @@ func (f *sharing) attempt(least int) {
 	}
 }
 
+// takeHanded takes what a partition has handed over while the request was parked, and says whether there is any.
+func (f *sharing) takeHanded(w Waiter, reason parked) bool {
+	for i := range f.results {
+		r := &f.results[i]
+		if r.replica == nil {
+			continue
+		}
+		handed := r.replica.ShareHanded(w)
+		switch {
+		case handed == nil:
+		case reason == parkedGone:
+			r.replica.ShareReturn(f.group, f.member, handed)
+			return true
+		default:
+			r.acquiring = handed
+			f.records, f.bytes = handed.Taken()
+			return true
+		}
+	}
+	return false
+}
+
+// wanted is what the request would acquire of a partition, besides what it has, if that is at least so many bytes.
+func (f *sharing) wanted(least int) partition.ShareAcquire {
+	return partition.ShareAcquire{
+		Group: f.group, Member: f.member, MaxRecords: int(f.req.MaxRecords) - f.records, BatchSize: max(int(f.req.BatchSize), 0),
+		RecordLimit: f.req.ShareAcquireMode == acquireRecords, MaxBytes: f.maxBytes - f.bytes, MinOne: f.bytes == 0,
+		MinBytes: max(least-f.bytes, 0), Lock: f.lock, Memory: f.memory,
+	}
+}
+
 // acquire takes records of one partition, within what is left of the request's limits. As long as nothing has been taken, the first
 // batch is, whatever its size (KIP-74).
 func (f *sharing) acquire(r *shared, least int) {
-	records, room := int(f.req.MaxRecords)-f.records, f.maxBytes-f.bytes
-	if records <= 0 || room <= 0 {
+	if f.records >= int(f.req.MaxRecords) || f.bytes >= f.maxBytes {
 		return
 	}
-	taking, err := r.replica.ShareAcquire(partition.ShareAcquire{
-		Group: f.group, Member: f.member, MaxRecords: records, BatchSize: max(int(f.req.BatchSize), 0),
-		RecordLimit: f.req.ShareAcquireMode == acquireRecords, MaxBytes: room, MinOne: f.bytes == 0,
-		MinBytes: max(least-f.bytes, 0), Lock: f.lock, Memory: f.memory,
-	})
+	taking, err := r.replica.ShareAcquire(f.wanted(least))
 	if err != nil {
 		r.fail(err)
 		return

@@ -47,6 +47,15 @@ func TestShareFetchWaits(t *testing.T) {
 			})
 			time.AfterFunc(2*time.Second, func() { r.commit(records(1)) })
 		}, "t0, t1 0-0", 2 * time.Second, 3},
+		{"a record is handed over", 1, func(w *world, _ func()) {
+			time.AfterFunc(time.Second, func() { w.replica(idT, 1).handOver(t, 1) })
+		}, "t0, t1 0-0", time.Second, 1},
+		{"the client goes as a record is handed over", 1, func(w *world, leave func()) {
+			time.AfterFunc(time.Second, func() {
+				leave()
+				w.replica(idT, 1).handOver(t, 1)
+			})
+		}, "t0, t1", time.Second, 1},
 		{"a record is released", 1, func(w *world, _ func()) {
 			r := w.replica(idT, 1)
 			r.commit(records(1))
@@ -87,6 +96,9 @@ func TestShareFetchWaits(t *testing.T) {
 				}
 				if got := len(w.replica(idT, 0).shares.acquires); got > test.asked {
 					t.Errorf("asked %d times, want at most %d: is it polling?", got, test.asked)
+				}
+				if given := w.replica(idT, 1).shares.given; test.want == "t0, t1" && len(given) > 0 {
+					t.Errorf("nobody took %v, and nobody gave it back", given)
 				}
 				if n := w.replica(idT, 0).shareWatching() + w.replica(idT, 1).shareWatching(); n != 0 {
 					t.Errorf("%d waiters left behind", n)

@@ -80,7 +80,12 @@ func (b *fakeBroker) NewWaiter(int64, bool) handler.Waiter                { retu
 
 type fakeWaiter chan struct{}
 
-func (w fakeWaiter) C() <-chan struct{} { return w }
+func (w fakeWaiter) C() <-chan struct{}           { return w }
+func (w fakeWaiter) Offer(partition.ShareAcquire) {}
+func (w fakeWaiter) Withdraw()                    {}
+
+func (b *fakeBroker) ShareHanded(handler.Waiter) handler.ShareAcquiring  { return nil }
+func (b *fakeBroker) ShareReturn(string, string, handler.ShareAcquiring) {}
 
 func (b *fakeBroker) Watch(handler.Waiter, log.Offset) { b.onWatch() }
 func (b *fakeBroker) Unwatch(handler.Waiter)           { b.unwatch <- struct{}{} }

@@ -48,7 +48,9 @@ func (p *Partition) WriteMarker(m Marker) (*Append, error) {
 		return earlier, err
 	}
 	p.endVerification(&m)
-	a.proposal = g.ProposeIn(l.Epoch, batch.KindData, b)
+	if a.proposal = g.ProposeIn(l.Epoch, batch.KindData, b); !a.proposal.Failed() {
+		p.produced(&a.header)
+	}
 	return a, nil
 }
 

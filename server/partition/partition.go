@@ -55,6 +55,7 @@ type Partition struct {
 
 	mu        sync.Mutex              // orders produced batches and markers: held from the check to the proposal
 	verifying map[int64]*Verification // by producer id; guarded by mu
+	next      log.Offset              // that the next batch proposed in the term of leading will get: nothing else gives out offsets; guarded by mu
 	leading   raft.Leadership         // in whose term verifying and machine.ahead were filled; guarded by mu
 }
 

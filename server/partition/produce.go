@@ -79,6 +79,10 @@ func (p *Partition) produce(b batch.Batch, v *Verification, least raft.Space) (*
 		v.passed()
 	}
 	a.proposal = g.ProposeIn(l.Epoch, batch.KindData, b)
+	if a.proposal.Failed() {
+		return a, nil
+	}
+	p.handOff(l, b, h, p.produced(&h))
 	return a, nil
 }
 
@@ -89,7 +93,9 @@ func (p *Partition) lead() (*raft.Group, raft.Leadership, error) {
 	if err != nil || l == p.leading {
 		return g, l, err
 	}
-	p.leading = l
+	// What is in the log now is all that comes before what is proposed from here on; in a term that is over by now nothing is written.
+	p.leading, p.next = l, p.plog.NextOffset()
+	p.parked.forgetHanded("") // what was not appended never is
 	clear(p.verifying)
 	p.machine.mu.Lock()
 	defer p.machine.mu.Unlock()

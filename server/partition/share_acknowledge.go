@@ -81,6 +81,9 @@ func (p *Partition) ShareRelease(group, member string) {
 
 // wakeShareIfAny lets parked fetches of g look again, if something may have become available. The caller holds p.shares.mu.
 func (p *Partition) wakeShareIfAny(g *shareGroup) {
+	if from, ok := g.leader.NextFetch(g.policy); ok && from < g.leader.End() {
+		p.parked.forgetHanded(g.id) // before the look: what was given back may be that, and be appended meanwhile
+	}
 	if p.shareAwaits(g) {
 		p.parked.freed(g.id)
 	}

@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -37,19 +36,12 @@ type ShareAcquiring struct {
 	ShareChange
 	records ShareRecords
 	count   int
+	later   func() ([]byte, error) // reads the records when they are committed; nil: they are there
+	size    int                    // bytes of the batches
 }
 
 // Taken returns how many records were taken, and the bytes of their batches. It does not wait.
-func (a *ShareAcquiring) Taken() (records, bytes int) { return a.count, len(a.records.Records) }
-
-// Wait returns the records once it is replicated that the member holds them: a successor of this leader knows of each delivery
-// that a client has seen. Errors as ShareChange's.
-func (a *ShareAcquiring) Wait(ctx context.Context) (ShareRecords, error) {
-	if err := a.ShareChange.Wait(ctx); err != nil {
-		return ShareRecords{}, err
-	}
-	return a.records, nil
-}
+func (a *ShareAcquiring) Taken() (records, bytes int) { return a.count, a.size }
 
 // A read begins small, for a member that wants a few records, and doubles while that does not suffice.
 const (
@@ -226,6 +218,7 @@ func (r *acquisition) take(span shareSpan, found *shareScan) (more bool, err err
 	r.out.count += n
 	records := found.records(acquired)
 	r.left -= len(records)
+	r.out.size += len(records)
 	r.args.Memory.Keep(len(records))
 	r.out.records.Acquired = append(r.out.records.Acquired, acquired...)
 	r.out.records.Records = append(r.out.records.Records, records...)

@@ -225,6 +225,7 @@ func (p *Partition) tickShare(g *shareGroup) {
 func (p *Partition) expireShare(g *shareGroup) {
 	now := p.now().UnixMilli()
 	if p.changeAll(g, func() share.Change { return g.leader.Tick(now, g.policy) }) {
+		p.parked.forgetHanded(g.id)
 		p.parked.freed(g.id)
 	}
 }

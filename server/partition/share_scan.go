@@ -178,6 +178,9 @@ func (p *Partition) learnKeys(g *shareGroup) error {
 		if !ok {
 			return nil
 		}
+		if from >= p.plog.NextOffset() { // handed over, and given back since: see handOff
+			return fmt.Errorf("%w: the record at offset %d is not written yet", kerr.KafkaStorageError, from)
+		}
 		span := shareSpan{from: from, to: p.plog.NextOffset(), keys: true} // the window may be ahead of the high watermark
 		slice, err := p.plog.Read(span.from, span.to, maxShareRead, true)  // `to` may lie within a batch
 		if err != nil {

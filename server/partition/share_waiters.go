@@ -2,17 +2,29 @@ package partition
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
+
+	"balsa/log"
 )
 
 // shareWaiters is a partition's parked share fetches, by group. Something new is for one of them, so one is woken, not all. Whoever
 // was woken looks, and when it has done passes on what it left (Partition.ShareUnwatch): as long as there is something for a group, one
 // of its fetches is awake.
 type shareWaiters struct {
-	count  atomic.Int32 // so that an append with nobody waiting takes no lock
+	count  atomic.Int32 // so that a commit with nobody waiting takes no lock
 	mu     sync.Mutex   // held for moments only: appends wait for it
 	groups map[string]*shareParking
+	// ahead is what was handed over and is not appended yet, in order: when it is, those of its groups need not be told.
+	ahead []handedBatch
+}
+
+// handedBatch is records that were given to members of groups before they were appended, all of them.
+type handedBatch struct {
+	end    log.Offset
+	bytes  int64
+	groups []string
 }
 
 // shareParking is the parked fetches of one group.
@@ -52,6 +64,25 @@ func (s *shareWaiters) remove(group string, w *Waiter) {
 	}
 }
 
+// offers returns one parked fetch of each group that reads what is not committed yet.
+func (s *shareWaiters) offers() map[string]*Waiter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[string]*Waiter, len(s.groups))
+	for id, g := range s.groups {
+		if g.committed {
+			continue
+		}
+		for w := range g.set {
+			all[id] = w
+			if len(w.c) == 0 && w.offer.isOpen() {
+				break
+			}
+		}
+	}
+	return all
+}
+
 // waiting is how many fetches of a group are parked, or about to be.
 func (s *shareWaiters) waiting(group string) int {
 	if s.count.Load() == 0 {
@@ -80,6 +111,52 @@ func (s *shareWaiters) grew(committed bool, bytes int64) {
 			g.wakeNext(bytes)
 		}
 	}
+}
+
+// handed takes note of records that were handed over, unless they were appended before.
+func (s *shareWaiters) handed(b handedBatch, next func() log.Offset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b.end > next() { // else appended was told already, or will find it forgotten
+		s.ahead = append(s.ahead, b)
+	}
+}
+
+// forgetHanded has a group, or all if it is the empty one, told of what was handed over when it is appended: it was not kept.
+func (s *shareWaiters) forgetHanded(group string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if group == "" {
+		s.ahead = nil
+	}
+	for i := range s.ahead {
+		s.ahead[i].groups = slices.DeleteFunc(s.ahead[i].groups, func(g string) bool { return g == group })
+	}
+}
+
+// appended tells those who read what is not committed of records up to an offset, but for what was handed over.
+func (s *shareWaiters) appended(next log.Offset, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for n < len(s.ahead) && s.ahead[n].end <= next {
+		n++
+	}
+	for id, g := range s.groups {
+		if g.committed {
+			continue
+		}
+		rest := bytes
+		for _, b := range s.ahead[:n] {
+			if slices.Contains(b.groups, id) {
+				rest -= b.bytes
+			}
+		}
+		if rest > 0 {
+			g.wakeNext(rest)
+		}
+	}
+	s.ahead = slices.Delete(s.ahead, 0, n)
 }
 
 // wakeNext wakes one of a group's fetches, for what another has left: who waits for many bytes was told of them when they came.

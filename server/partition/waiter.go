@@ -14,6 +14,7 @@ type Waiter struct {
 	committed bool  // waits for the last stable offset instead of the high watermark
 	least     int64 // bytes that it was made to wait for
 	need      atomic.Int64
+	offer     shareOffer // of a share fetch
 }
 
 // NewWaiter makes a Waiter whose C gets a value when at least minBytes were committed, on all watched partitions together,
@@ -86,7 +87,9 @@ func (p *Partition) wakeAll() {
 }
 
 // appended is told of records that were appended and are not committed: see raft.GroupConfig.Appended.
-func (p *Partition) appended(bytes int64) { p.parked.grew(false, bytes) }
+func (p *Partition) appended(bytes int64) {
+	p.parked.appended(p.plog.NextOffset(), bytes)
+}
 
 // Watch registers w. It fires at once when the high watermark (with readCommitted, the last stable offset) is already
 // beyond known, the one that the caller saw when it decided to wait, so that no growth in between is missed.

@@ -25,6 +25,18 @@ func (l *Leader) End() Offset { return l.p.End() }
 // replicated.
 func (l *Leader) Partition() *Partition { return l.p.Clone() }
 
+// Delivered says whether an acquisition is the last of its records: nobody acquired any of them since, the same member neither.
+func (l *Leader) Delivered(a Acquisition) bool {
+	next := a.First
+	for r := range l.p.Runs(a.First) {
+		if next > a.Last || r.State != Acquired || r.DeliveryCount != a.DeliveryCount {
+			break
+		}
+		next = r.Last + 1
+	}
+	return next > a.Last
+}
+
 // Counts returns the counts of the window as decided.
 func (l *Leader) Counts() Counts { return l.p.Counts() }
 
