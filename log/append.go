@@ -14,6 +14,7 @@ var ErrTooLarge = errors.New("append too large for a segment")
 // Flush says when what Append writes is made durable.
 type Flush int
 
+// The times of a Flush.
 const (
 	FlushAsConfigured Flush = iota // before Append returns with Config.FlushEveryAppend, else in the background
 	FlushNow                       // before Append returns
