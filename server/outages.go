@@ -33,9 +33,11 @@ type outages struct {
 	mu    sync.RWMutex
 	known map[raft.NodeID]outageReport
 
-	telling sync.Mutex // one update at a time; guards told and missed
-	told    time.Time
-	missed  bool // a broker could not be told the last time
+	telling sync.Mutex // one update at a time; guards told and heard
+	told    time.Time  // when all were told
+	// heard is the number of the report that each broker has, plus one. One that is new, or was not known yet when this broker
+	// started, has none.
+	heard map[raft.NodeID]uint64
 }
 
 // outageReport is what a broker says of its replicas. Its answers and what it says unasked come on different ways, so the later one may
@@ -47,7 +49,7 @@ type outageReport struct {
 }
 
 func newOutages(node raft.NodeID, own func() []raft.GroupID, logger *slog.Logger) *outages {
-	o := &outages{node: node, own: own, logger: logger, known: map[raft.NodeID]outageReport{}}
+	o := &outages{node: node, own: own, logger: logger, known: map[raft.NodeID]outageReport{}, heard: map[raft.NodeID]uint64{}}
 	o.known[node] = outageReport{incarnation: rand.Uint64()}
 	return o
 }
@@ -112,22 +114,28 @@ func (o *outages) update(ctx context.Context, brokers func() []raft.NodeID, call
 		mine[id] = 0
 	}
 	r, news := o.report(mine)
-	if news || o.missed || o.told.IsZero() || (len(mine) > 0 && time.Since(o.told) >= announceAll) {
+	all := news || len(mine) > 0 && time.Since(o.told) >= announceAll
+	if all {
 		o.told = time.Now()
-		o.missed = !o.tell(ctx, brokers(), call, r.encode())
+	}
+	var to []raft.NodeID
+	for _, n := range brokers() {
+		if n != o.node && (all || o.heard[n] != r.number+1) {
+			to = append(to, n)
+		}
+	}
+	for _, n := range o.tell(ctx, to, call, r.encode()) {
+		o.heard[n] = r.number + 1
 	}
 }
 
-// tell sends this broker's outages to the others, and takes theirs from the answers. It says whether all have answered.
-func (o *outages) tell(ctx context.Context, brokers []raft.NodeID, call callFunc, message []byte) bool {
+// tell sends this broker's outages to others, takes theirs from the answers, and returns who has answered.
+func (o *outages) tell(ctx context.Context, brokers []raft.NodeID, call callFunc, message []byte) (answered []raft.NodeID) {
 	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
 	defer cancel()
-	var failed atomic.Bool
+	var mu sync.Mutex // guards answered
 	var wg sync.WaitGroup
 	for _, n := range brokers {
-		if n == o.node {
-			continue
-		}
 		wg.Go(func() {
 			answer, err := call(ctx, n, outagesService, message)
 			if err == nil {
@@ -136,16 +144,18 @@ func (o *outages) tell(ctx context.Context, brokers []raft.NodeID, call callFunc
 					o.take(n, theirs)
 				}
 			}
-			if err != nil {
-				failed.Store(true)
-			}
-			if err != nil && !errors.Is(err, raft.ErrUnreachable) {
+			switch {
+			case err == nil:
+				mu.Lock()
+				answered = append(answered, n)
+				mu.Unlock()
+			case !errors.Is(err, raft.ErrUnreachable):
 				o.logger.Debug("telling about outages failed", "to", n, "err", err)
 			}
 		})
 	}
 	wg.Wait()
-	return !failed.Load()
+	return answered
 }
 
 // serve takes another broker's outages and answers with this one's; its signature is raft.Service.

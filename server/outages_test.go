@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"balsa/log"
 	"balsa/raft"
 )
 
@@ -108,6 +109,43 @@ func TestOutagesAnswerThatIsLate(t *testing.T) {
 		time.Sleep(10 * outagesInterval)
 		if nodes[1].has(2, bad) {
 			t.Error("still out of service when it is not any more")
+		}
+	})
+}
+
+// A broker that starts does not know the others yet: they hear from it when it does. One may have heard of an outage from its
+// former process.
+func TestOutagesReachWhoIsKnownLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := raft.GroupID{Topic: [16]byte{1}, Partition: 2}
+		former := newOutages(1, nil, slog.New(slog.DiscardHandler))
+		r, _ := former.report(map[raft.GroupID]log.Epoch{bad: 0})
+		b := newOutages(2, func() []raft.GroupID { return nil }, slog.New(slog.DiscardHandler))
+		if _, err := b.serve(t.Context(), 1, r.encode()); err != nil || !b.has(1, bad) {
+			t.Fatal(err)
+		}
+		var known atomic.Bool
+		a := newOutages(1, func() []raft.GroupID { return nil }, slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		calls := 0
+		go a.run(ctx, func() []raft.NodeID {
+			if known.Load() {
+				return []raft.NodeID{1, 2}
+			}
+			return nil
+		}, func(ctx context.Context, _ raft.NodeID, _ uint8, message []byte) ([]byte, error) {
+			calls++
+			return b.serve(ctx, 1, message)
+		})
+		time.Sleep(3 * outagesInterval)
+		known.Store(true)
+		time.Sleep(10 * outagesInterval)
+		if b.has(1, bad) {
+			t.Error("still out of service after the restart")
+		}
+		if calls != 1 {
+			t.Errorf("told %d times, want once", calls)
 		}
 	})
 }
