@@ -18,9 +18,8 @@ import (
 )
 
 // An entry of type LogCommand says in its Extensions what its Data is: nothing for a producer's batch that is yet to be
-// stamped, stamped for a batch that came from the leader as it is stored there (reserved for one that the leader wants taken although space is
-// low), else the kind of an internal
-// batch whose payload Data is. Entries that compaction removed are of kind batch.KindGap, and have no Data but for the last
+// stamped, stamped for a batch that came from the leader as it is stored there (reserved for one that the leader wants taken although
+// space is low), else the kind of an internal batch whose payload Data is. Entries that compaction removed are of kind batch.KindGap, and have no Data but for the last
 // one of each gap: there it is the batch that stands for them, of which only the end counts.
 //
 // Behind the kind there may be the epoch in which the entry was decided, see Group.ProposeIn: in another one it is refused. Behind that

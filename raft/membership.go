@@ -48,16 +48,7 @@ func (g *Group) Voters() []NodeID {
 // leadsOthers says whether this replica leads, and needs another's vote to commit.
 func (g *Group) leadsOthers() bool {
 	r := g.trans.started.Load()
-	if r == nil || r.State() != hraft.Leader {
-		return false
-	}
-	voters := 0
-	for _, s := range r.GetConfiguration().Configuration().Servers {
-		if s.Suffrage == hraft.Voter {
-			voters++
-		}
-	}
-	return voters > 1
+	return r != nil && r.State() == hraft.Leader && len(g.Voters()) > 1
 }
 
 // isMember says whether node is a member, and whether with a vote.

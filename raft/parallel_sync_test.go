@@ -37,6 +37,16 @@ func proposeValue(n *testNode, value string) *Proposal {
 	return n.group.Propose(batch.KindData, batch.Build([][]byte{[]byte(value)}, 1))
 }
 
+// staysPending fails if an entry is committed that the leader's disk does not have.
+func staysPending(t *testing.T, p *Proposal) {
+	t.Helper()
+	select {
+	case <-p.Done():
+		t.Errorf("it is committed (%v) before the leader's disk has it", p.Err())
+	case <-time.After(100 * time.Millisecond): // any time passes if the code is right
+	}
+}
+
 // TestLeaderSyncsBesideReplication: the followers get an entry while the leader makes it durable, and it counts only when it is.
 func TestLeaderSyncsBesideReplication(t *testing.T) {
 	c, faults := withFaults(t, 3, everyAppend)
@@ -48,11 +58,7 @@ func TestLeaderSyncsBesideReplication(t *testing.T) {
 	eventually(t, "the followers have it", func() bool {
 		return !slices.ContainsFunc(c.nodes, func(n *testNode) bool { return n.plog.DurableIndex() <= before && n != leader })
 	})
-	select {
-	case <-p.Done():
-		t.Errorf("it is committed (%v) before the leader's disk has it", p.Err())
-	case <-time.After(100 * time.Millisecond): // any time passes if the code is right
-	}
+	staysPending(t, p)
 	for _, n := range c.nodes {
 		if _, values := n.content(); len(values) != 4 {
 			t.Errorf("node %d has %v", n.id, values)
@@ -119,11 +125,7 @@ func TestOnlyVoterSyncsFirst(t *testing.T) {
 	leader := c.leader()
 	release := holdSyncs(t, faults[0])
 	p := proposeValue(leader, "slow")
-	select {
-	case <-p.Done():
-		t.Errorf("it is committed (%v) before the disk has it", p.Err())
-	case <-time.After(100 * time.Millisecond):
-	}
+	staysPending(t, p)
 	release()
 	if err := p.Wait(context.Background()); err != nil {
 		t.Error(err)

@@ -29,15 +29,18 @@ func (p *Proposal) Done() <-chan struct{} { return p.done }
 // Err returns the outcome. It may be called only after Done was closed.
 func (p *Proposal) Err() error { return p.err }
 
-// Failed says whether it is known by now that the entry was not written, or may not have been.
-func (p *Proposal) Failed() bool {
+// Settled says whether the outcome is known.
+func (p *Proposal) Settled() bool {
 	select {
 	case <-p.done:
-		return p.err != nil
+		return true
 	default:
 		return false
 	}
 }
+
+// Failed says whether it is known by now that the entry was not written, or may not have been.
+func (p *Proposal) Failed() bool { return p.Settled() && p.err != nil }
 
 // Wait blocks until the entry was committed and applied here, or failed, or ctx ended. After ctx.Err() the entry may
 // still commit.

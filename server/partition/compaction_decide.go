@@ -51,16 +51,11 @@ func (p *Partition) decideCompaction(ctx context.Context, now time.Time, ask cle
 
 // decided says whether no decision is on its way: the next one must know it.
 func (p *Partition) decided() bool {
-	if p.deciding == nil {
-		return true
-	}
-	select {
-	case <-p.deciding.Done():
-		p.deciding = nil
-		return true
-	default:
+	if p.deciding != nil && !p.deciding.Settled() {
 		return false
 	}
+	p.deciding = nil
+	return true
 }
 
 // worthwhile says whether so much is dirty, or has been for so long, that it should be compacted.

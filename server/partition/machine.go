@@ -79,9 +79,9 @@ func (m *machine) Apply(entries []raft.Entry) {
 	switch {
 	case stable == lso:
 	case allStable && stable == hw:
-		m.p.parked.grew(true, bytes)
+		m.p.parked.committed(bytes)
 	default: // as for the waiters below
-		m.p.parked.grew(true, someBytes)
+		m.p.parked.committed(someBytes)
 	}
 	m.p.waiters.each(func(w *Waiter) {
 		switch {

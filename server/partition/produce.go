@@ -132,13 +132,11 @@ func (a *Append) Settled() bool {
 	if a.proposal == nil {
 		return true
 	}
-	select {
-	case <-a.proposal.Done():
-		a.resolve()
-		return true
-	default:
+	if !a.proposal.Settled() {
 		return false
 	}
+	a.resolve()
+	return true
 }
 
 // Wait returns when the batch is committed or failed, or with REQUEST_TIMED_OUT when ctx ends (it may still be committed).

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -42,6 +43,24 @@ type ShareAcquiring struct {
 
 // Taken returns how many records were taken, and the bytes of their batches. It does not wait.
 func (a *ShareAcquiring) Taken() (records, bytes int) { return a.count, a.size }
+
+// Wait returns the records once it is replicated that the member holds them: a successor of this leader knows of each delivery
+// that a client has seen. There are none if they were deleted meanwhile. Errors as ShareChange's, and KAFKA_STORAGE_ERROR.
+func (a *ShareAcquiring) Wait(ctx context.Context) (ShareRecords, error) {
+	if err := a.ShareChange.Wait(ctx); err != nil {
+		return ShareRecords{}, err
+	}
+	if a.later != nil {
+		var err error
+		switch a.records.Records, err = a.later(); {
+		case errors.Is(err, kerr.OffsetOutOfRange):
+			return ShareRecords{}, nil
+		case err != nil:
+			return ShareRecords{}, err
+		}
+	}
+	return a.records, nil
+}
 
 // A read begins small, for a member that wants a few records, and doubles while that does not suffice.
 const (
@@ -183,11 +202,35 @@ func (p *Partition) nextShare(r *acquisition) (shareSpan, error) {
 		return shareSpan{}, nil // the last read brought it no further
 	}
 	r.at = span.from
-	if n := p.parked.waiting(g.id); n > 1 && span.any() {
-		// Others wait too: a few records are better spread than all given to the first who comes.
-		span.limit = max(1, int(span.to-span.from)/n)
+	if span.any() {
+		span.limit = p.fairPart(g, int(span.to-span.from))
 	}
 	return span, nil
+}
+
+// fairPart is how many of so many records one of g's members should get; 0: all. While others wait too, a few records are better spread
+// than all given to the first who comes. The caller holds p.shares.mu.
+func (p *Partition) fairPart(g *shareGroup, records int) int {
+	n := p.parked.waiting(g.id)
+	if n <= 1 {
+		return 0
+	}
+	return max(1, records/n)
+}
+
+// atMost bounds what is acquired to a fair part.
+func atMost(limit int, args *share.AcquireArgs) {
+	if limit > 0 && limit < args.MaxRecords {
+		args.MaxRecords, args.RecordLimit = limit, true
+	}
+}
+
+// countRecords is how many records were acquired.
+func countRecords(acquired []share.Acquisition) (n int) {
+	for _, a := range acquired {
+		n += int(a.Last-a.First) + 1
+	}
+	return n
 }
 
 // take acquires what it may of the records that were found.
@@ -204,17 +247,12 @@ func (r *acquisition) take(span shareSpan, found *shareScan) (more bool, err err
 		Member: r.args.Member, Now: p.now().UnixMilli(), Policy: g.policy, LockMs: lockFor(r.args.Lock),
 		MaxRecords: r.args.MaxRecords - r.out.count, BatchSize: r.args.BatchSize, RecordLimit: r.args.RecordLimit, Batches: found.batches,
 	}
-	if span.limit > 0 && span.limit < args.MaxRecords {
-		args.MaxRecords, args.RecordLimit = span.limit, true
-	}
+	atMost(span.limit, &args)
 	acquired, change := g.leader.Acquire(args)
 	if proposal := p.changed(g, change); proposal != nil {
 		r.out.proposals = append(r.out.proposals, proposal)
 	}
-	n := 0
-	for _, a := range acquired {
-		n += int(a.Last-a.First) + 1
-	}
+	n := countRecords(acquired)
 	r.out.count += n
 	records := found.records(acquired)
 	r.left -= len(records)

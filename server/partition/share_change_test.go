@@ -2,15 +2,12 @@ package partition
 
 import (
 	"errors"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"balsa/log"
-	"balsa/log/vfs"
 	"balsa/server/share"
 )
 
@@ -99,20 +96,8 @@ func TestShareKeptDecisionOfAFormerLeader(t *testing.T) {
 // TestShareAcquiresBeforeCommit: a record is acquired when it is in the leader's log; the client gets it when all of it is durable.
 func TestShareAcquiresBeforeCommit(t *testing.T) {
 	f := newQueue(t, nil, nil)
-	f.stop()
-	faults := vfs.NewFault(f.fs, nil)
-	f.fs = faults
-	f.start()
+	release := f.holdCommits()
 	p := f.partition()
-	held := make(chan struct{})
-	release := sync.OnceFunc(func() { close(held) })
-	t.Cleanup(release)
-	faults.SetRule(func(op vfs.Op) vfs.Verdict {
-		if op.Kind == vfs.OpSync && strings.HasSuffix(op.Path, ".log") {
-			<-held
-		}
-		return vfs.Verdict{}
-	})
 	a, err := p.Produce(records(t, -1, -1, -1, "x"), nil)
 	f.must(err)
 	var taken *ShareAcquiring

@@ -52,12 +52,7 @@ type askedShare struct {
 func (p *Partition) fenceShare(e shareEntry) (due bool, err error) {
 	asked := p.shares.asked
 	maps.DeleteFunc(asked, func(_ string, a askedShare) bool {
-		select {
-		case <-a.proposal.Done():
-			return true // it is in the machine, or failed
-		default:
-			return false
-		}
+		return a.proposal.Settled() // it is in the machine, or failed
 	})
 	newest, there := p.machine.shareEpoch(e.group, e.epoch.Shard)
 	a, changing := asked[e.group]

@@ -133,18 +133,15 @@ func (g *shareGroup) configure(image *cluster.Image, c cluster.ShareConfig) {
 
 // settle takes out what is no longer in flight. When something failed, the leader's copy holds what nobody else will know.
 func (g *shareGroup) settle() {
-	for len(g.flight) > 0 {
-		select {
-		case <-g.flight[0].Done():
-		default:
-			return
-		}
-		if g.flight[0].Err() != nil {
+	for len(g.flight) > 0 && g.flight[0].Settled() {
+		if g.flight[0].Failed() {
 			g.leader = nil
 		}
 		g.flight = g.flight[1:]
 	}
-	g.flight = nil
+	if len(g.flight) == 0 {
+		g.flight = nil
+	}
 }
 
 // stop ends what goes on by itself.

@@ -1,11 +1,7 @@
 package partition
 
 import (
-	"context"
-	"errors"
 	"sync"
-
-	"github.com/twmb/franz-go/pkg/kerr"
 
 	"balsa/log"
 	"balsa/log/batch"
@@ -152,9 +148,7 @@ func (p *Partition) handTo(g *shareGroup, w *Waiter, b batch.Batch, h *batch.Hea
 		MaxRecords: a.MaxRecords, BatchSize: a.BatchSize, RecordLimit: a.RecordLimit,
 		Batches: []share.Batch{{First: h.BaseOffset, Last: h.LastOffset()}},
 	}
-	if limit := int(h.Count) / max(p.parked.waiting(g.id), 1); h.Count > 1 && limit < args.MaxRecords {
-		args.MaxRecords, args.RecordLimit = max(limit, 1), true // as in nextShare
-	}
+	atMost(p.fairPart(g, int(h.Count)), &args)
 	acquired, change := g.leader.Acquire(args)
 	if len(acquired) == 0 {
 		p.changed(g, change)
@@ -172,9 +166,7 @@ func (p *Partition) handTo(g *shareGroup, w *Waiter, b batch.Batch, h *batch.Hea
 		ShareChange: ShareChange{proposals: []*raft.Proposal{proposal}},
 		records:     ShareRecords{Acquired: acquired}, size: len(b), later: func() ([]byte, error) { return p.readBatch(h.BaseOffset, len(b)) },
 	}
-	for _, r := range acquired {
-		o.handed.count += int(r.Last-r.First) + 1
-	}
+	o.handed.count = countRecords(acquired)
 	p.armShare(g)
 	w.wake()
 	return o.handed.count == int(h.Count)
@@ -198,22 +190,4 @@ func (p *Partition) readBatch(base log.Offset, size int) ([]byte, error) {
 	}
 	defer slice.Release()
 	return slice.AppendTo(nil)
-}
-
-// Wait returns the records once it is replicated that the member holds them: a successor of this leader knows of each delivery
-// that a client has seen. There are none if they were deleted meanwhile. Errors as ShareChange's, and KAFKA_STORAGE_ERROR.
-func (a *ShareAcquiring) Wait(ctx context.Context) (ShareRecords, error) {
-	if err := a.ShareChange.Wait(ctx); err != nil {
-		return ShareRecords{}, err
-	}
-	if a.later != nil {
-		var err error
-		switch a.records.Records, err = a.later(); {
-		case errors.Is(err, kerr.OffsetOutOfRange):
-			return ShareRecords{}, nil
-		case err != nil:
-			return ShareRecords{}, err
-		}
-	}
-	return a.records, nil
 }

@@ -1,13 +1,11 @@
 package partition
 
 import (
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"balsa/log"
-	"balsa/log/vfs"
 	"balsa/server/share"
 )
 
@@ -36,26 +34,6 @@ func (f *fixture) wantAwake(w *Waiter) {
 	case <-time.After(2 * time.Second):
 		f.t.Error("nobody is told of the record")
 	}
-}
-
-// holdWrites lets nothing be appended until release is called or the test ends.
-func (f *fixture) holdWrites() (release func()) {
-	f.t.Helper()
-	f.stop()
-	faults := vfs.NewFault(f.fs, nil)
-	f.fs = faults
-	f.start()
-	f.partition()
-	held := make(chan struct{})
-	release = sync.OnceFunc(func() { close(held) })
-	f.t.Cleanup(release)
-	faults.SetRule(func(op vfs.Op) vfs.Verdict {
-		if op.Kind == vfs.OpWrite && strings.HasSuffix(op.Path, ".log") {
-			<-held
-		}
-		return vfs.Verdict{}
-	})
-	return release
 }
 
 func (f *fixture) emit(v string) {

@@ -81,13 +81,8 @@ func (p *Partition) snapshotShares() {
 // one of them fail and the snapshot be committed all the same, what it decided comes true, as when only its answer is lost.) The caller
 // holds p.shares.mu.
 func (p *Partition) snapshotShare(g *shareGroup, updates int64) {
-	if g.snapshot != nil {
-		select {
-		case <-g.snapshot.Done():
-			g.snapshot = nil
-		default:
-			return
-		}
+	if g.snapshot != nil && !g.snapshot.Settled() {
+		return
 	}
 	state := g.leader.Partition()
 	if state.Size() > maxShareSnapshot {

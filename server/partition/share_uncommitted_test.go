@@ -12,8 +12,8 @@ import (
 	"balsa/server/share"
 )
 
-// holdCommits lets nothing become durable, and so nothing commit, until release is called or the test ends.
-func (f *fixture) holdCommits() (release func()) {
+// hold restarts the node and then holds back operations of one kind on segments, until release is called or the test ends.
+func (f *fixture) hold(kind vfs.OpKind) (release func()) {
 	f.t.Helper()
 	f.stop()
 	faults := vfs.NewFault(f.fs, nil)
@@ -24,13 +24,19 @@ func (f *fixture) holdCommits() (release func()) {
 	release = sync.OnceFunc(func() { close(held) })
 	f.t.Cleanup(release)
 	faults.SetRule(func(op vfs.Op) vfs.Verdict {
-		if op.Kind == vfs.OpSync && strings.HasSuffix(op.Path, ".log") {
+		if op.Kind == kind && strings.HasSuffix(op.Path, ".log") {
 			<-held
 		}
 		return vfs.Verdict{}
 	})
 	return release
 }
+
+// holdCommits lets nothing become durable, and so nothing commit, until release is called or the test ends.
+func (f *fixture) holdCommits() (release func()) { return f.hold(vfs.OpSync) }
+
+// holdWrites lets nothing be appended until release is called or the test ends.
+func (f *fixture) holdWrites() (release func()) { return f.hold(vfs.OpWrite) }
 
 // write produces records without waiting until they are committed, and returns when they are in the leader's log.
 func (f *fixture) write(values ...string) {

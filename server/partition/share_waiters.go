@@ -99,15 +99,15 @@ func (s *shareWaiters) waiting(group string) int {
 // someBytes stands for an unknown number of them: who waits for many has to look.
 const someBytes = math.MaxInt64
 
-// grew tells of records that the groups which read what is committed, or the others, may read from now on.
-func (s *shareWaiters) grew(committed bool, bytes int64) {
+// committed tells the groups that read what is committed of records that they may read from now on.
+func (s *shareWaiters) committed(bytes int64) {
 	if s.count.Load() == 0 {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, g := range s.groups {
-		if g.committed == committed {
+		if g.committed {
 			g.wakeNext(bytes)
 		}
 	}
